@@ -1,0 +1,226 @@
+/**
+ * What the control socket says: the JSON of `/v1/...` and the face of the agent behind it. The CLI imports these types
+ * and nothing else of the agent; agent.ts implements `AgentView`; control/server.ts stands between.
+ *
+ * Every object carries `v: 1` and only ever grows: a field is never renamed, retyped or removed. Unknown is null. Times
+ * are ages or durations in milliseconds unless the name ends in `At` (Unix milliseconds). Nothing here is secret but
+ * `TokenReport.token`.
+ */
+import type { MetricsSnapshot } from './metrics-source.ts';
+
+export const API_VERSION = 1;
+
+export type AgentState = 'starting' | 'up' | 'stopping' | 'revoked';
+export type PeerState = 'up' | 'handshaking' | 'down';
+export type PeerPath = 'direct' | 'relay' | 'tcp' | 'plain';
+export type MemberState = 'alive' | 'suspect' | 'dead' | 'left';
+export type Mode = 'sealed' | 'plain';
+export type Encap = 'vxlan' | 'geneve';
+
+/** `GET /v1/status` */
+export interface StatusReport {
+  readonly v: 1;
+  readonly name: string;
+  readonly mesh: string;
+  /** Overlay address with its prefix, `10.80.0.1/24`. */
+  readonly address: string | null;
+  readonly tap: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly mode: Mode;
+  readonly encap: Encap;
+  readonly vni: number;
+  readonly state: AgentState;
+  readonly uptimeMs: number;
+  readonly version: string;
+  /** 64 hex digits. */
+  readonly nodeId: string;
+  /** Where this host listens on the underlay, `IP:PORT`. */
+  readonly endpoint: string | null;
+  readonly peers: { readonly up: number; readonly total: number };
+  readonly members: { readonly alive: number; readonly total: number };
+  /** What keeps the agent from being ready; empty when all is well. */
+  readonly problems: readonly string[];
+}
+
+export interface PeerReport {
+  readonly name: string;
+  readonly address: string | null;
+  /** `IP:PORT` on the underlay. */
+  readonly endpoint: string | null;
+  readonly state: PeerState;
+  readonly path: PeerPath;
+  readonly rttMs: number | null;
+  /** Largest outer IP packet; null until probed. */
+  readonly pmtu: number | null;
+  /** Inner Ethernet bytes, without gossip and control. */
+  readonly txBytes: number;
+  readonly rxBytes: number;
+  /** Age of the last completed handshake. */
+  readonly lastHandshakeMs: number | null;
+  readonly txPackets: number;
+  readonly rxPackets: number;
+  /** 64 hex digits; null for a plain endpoint that is no agent. */
+  readonly nodeId: string | null;
+  /** Why the peer is not up. */
+  readonly reason: string | null;
+}
+
+/** `GET /v1/peers` */
+export interface PeersReport {
+  readonly v: 1;
+  readonly peers: readonly PeerReport[];
+}
+
+export interface MemberReport {
+  readonly name: string;
+  readonly state: MemberState;
+  readonly incarnation: number;
+  readonly address: string | null;
+  readonly endpoint: string | null;
+  readonly nodeId: string;
+  /** This host. */
+  readonly self: boolean;
+}
+
+/** `GET /v1/members`; includes this host. */
+export interface MembersReport {
+  readonly v: 1;
+  readonly members: readonly MemberReport[];
+}
+
+export interface FdbReport {
+  readonly v: 1;
+  readonly entries: readonly FdbEntryReport[];
+}
+
+export interface FdbEntryReport {
+  /** Lower case, colons. */
+  readonly mac: string;
+  readonly vni: number;
+  /** Name of the peer or address of the plain endpoint; null for the local port. */
+  readonly peer: string | null;
+  /** Since last seen as a source; null for static entries. */
+  readonly ageMs: number | null;
+  readonly static: boolean;
+}
+
+export interface VtepReport {
+  /** `IP:PORT` */
+  readonly address: string;
+  readonly vni: number;
+}
+
+/** `GET /v1/vteps`, and the answer to adding or removing one. */
+export interface VtepsReport {
+  readonly v: 1;
+  readonly vteps: readonly VtepReport[];
+}
+
+/** Body of `POST /v1/vteps` and `DELETE /v1/vteps`. */
+export interface VtepRequest {
+  /** `IP` or `IP:PORT`; the port defaults to the encapsulation's own. */
+  readonly address: string;
+  /** Segment name or VNI as text; null is the only segment of this host. */
+  readonly segment: string | null;
+}
+
+export type TokenRight = 'bridge';
+
+/** Body of `POST /v1/tokens`. */
+export interface TokenRequest {
+  readonly ttlMs: number;
+  readonly uses: number;
+  readonly namePrefix: string | null;
+  readonly segment: string | null;
+  readonly allow: readonly TokenRight[];
+}
+
+/** The answer to `POST /v1/tokens`. */
+export interface TokenReport {
+  readonly v: 1;
+  /** `weft1_...`: whoever reads it can join. */
+  readonly token: string;
+  /** Hex. */
+  readonly id: string;
+  /** Unix milliseconds. */
+  readonly expiresAt: number;
+  readonly uses: number;
+  readonly namePrefix: string | null;
+  readonly vnis: readonly number[];
+  readonly allow: readonly TokenRight[];
+  /** `IP:PORT` of the hosts a joiner asks. */
+  readonly seeds: readonly string[];
+  /** Name of the host that counts the uses. */
+  readonly admitter: string;
+}
+
+/** The answer to `POST /v1/leave`. */
+export interface LeaveReport {
+  readonly v: 1;
+  readonly name: string;
+  readonly left: true;
+}
+
+/** `GET /v1/health`, `/livez`, `/readyz`. */
+export interface HealthReport {
+  readonly v: 1;
+  readonly live: boolean;
+  readonly ready: boolean;
+  /** One line for each thing that is missing; empty when ready. */
+  readonly reasons: readonly string[];
+}
+
+/** `GET /v1/version` */
+export interface VersionReport {
+  readonly v: 1;
+  readonly version: string;
+  readonly commit: string | null;
+  readonly node: string;
+}
+
+/** `GET /v1/metrics?format=json`: the exposition as values. */
+export interface MetricsReport {
+  readonly v: 1;
+  readonly metrics: readonly MetricReport[];
+}
+
+export interface MetricReport {
+  readonly name: string;
+  readonly type: string;
+  readonly help: string;
+  readonly values: readonly {
+    /** Set where it differs from the metric's own (`_bucket`, `_sum`, `_count`). */
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string | number>>;
+    readonly value: number;
+  }[];
+}
+
+/** Every failed request, with a fitting status. */
+export interface ErrorReport {
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+/**
+ * The running agent as the control socket, /metrics and the health endpoints see it. Failures are `WeftError`s whose
+ * code and message reach the caller as they are; anything else is answered as E_INTERNAL.
+ */
+export interface AgentView {
+  status(): StatusReport;
+  peers(): PeersReport;
+  members(): MembersReport;
+  fdb(): FdbReport;
+  /** Signs a token with the mesh's root or admitter key. */
+  createToken(request: TokenRequest): Promise<TokenReport>;
+  vteps(): VtepsReport;
+  /** Takes effect at once and persists. E_REFUSED on a sealed segment. */
+  addVtep(request: VtepRequest): Promise<VtepsReport>;
+  /** E_NOT_FOUND if there is no such entry. */
+  removeVtep(request: VtepRequest): Promise<VtepsReport>;
+  /** Publishes the signed leave that releases name and certificate; the agent stops after the answer has gone out. */
+  leave(): Promise<LeaveReport>;
+  health(): HealthReport;
+  /** Read once per scrape; cheap. */
+  metrics(): MetricsSnapshot;
+}

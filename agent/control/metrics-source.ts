@@ -1,0 +1,90 @@
+/**
+ * The numbers behind /metrics, as plain values. agent.ts fills one snapshot per scrape from the counters of the workers
+ * and the state of the control plane; metrics.ts turns it into series. Counters only grow during a process's life.
+ * Bytes, counts, seconds, Unix seconds: the unit is in the name.
+ */
+
+export type Direction = 'receive' | 'transmit';
+
+export interface MetricsSnapshot {
+  /** Frames read from the TAP (transmit) and written to it (receive). */
+  readonly frames: Readonly<Record<Direction, number>>;
+  readonly frameBytes: Readonly<Record<Direction, number>>;
+  /** Datagrams on the underlay. */
+  readonly packets: readonly PacketCount[];
+  /** One entry for each reason of the drop table in each direction it can happen, zeros included. */
+  readonly drops: readonly DropCount[];
+  /** Frames copied to several peers: unknown unicast, broadcast, multicast. */
+  readonly floods: readonly {
+    readonly cause: 'unknown' | 'broadcast' | 'multicast';
+    readonly count: number;
+  }[];
+
+  readonly fdbEntries: readonly { readonly vni: number; readonly count: number }[];
+  readonly fdbLimit: number;
+  readonly fdbMoves: number;
+  readonly fdbEvictions: number;
+
+  /** Bounded by mesh size. */
+  readonly peers: readonly PeerMetrics[];
+
+  /** Completed and failed handshakes by result, both roles. */
+  readonly handshakes: readonly { readonly result: HandshakeResult; readonly count: number }[];
+  readonly handshakesStarted: number;
+  readonly rekeys: number;
+
+  readonly gossipMembers: Readonly<Record<'alive' | 'suspect' | 'dead' | 'left', number>>;
+  readonly gossipMessages: readonly {
+    readonly direction: Direction;
+    readonly type: string;
+    readonly count: number;
+  }[];
+  readonly gossipProbes: number;
+  readonly gossipProbeFailures: number;
+  readonly gossipSuspicions: readonly { readonly outcome: 'refuted' | 'dead'; readonly count: number }[];
+  /** Local health of Lifeguard: 0 is well. */
+  readonly gossipHealthScore: number;
+  readonly gossipBroadcastQueue: number;
+  readonly gossipIncarnation: number;
+
+  /** Datagrams that the kernel dropped because a socket's buffer was full. */
+  readonly udpSocketDrops: readonly {
+    readonly socket: 'sealed' | 'plain' | 'gossip';
+    readonly count: number;
+  }[];
+  readonly identityExpirySec: number;
+  /** Tokens of this admitter's log. */
+  readonly joinTokens: readonly { readonly state: 'open' | 'used' | 'expired'; readonly count: number }[];
+}
+
+export interface PacketCount {
+  readonly direction: Direction;
+  readonly path: 'direct' | 'relay' | 'tcp' | 'plain';
+  readonly kind: 'data' | 'control' | 'handshake' | 'gossip';
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface DropCount {
+  readonly direction: Direction;
+  readonly reason: string;
+  readonly count: number;
+}
+
+export type HandshakeResult = 'ok' | 'timeout' | 'refused' | 'invalid';
+
+export interface PeerMetrics {
+  readonly peer: string;
+  readonly state: 'up' | 'handshaking' | 'down';
+  /** Version of the peer's agent; null when not known. */
+  readonly version: string | null;
+  readonly family: 'ipv4' | 'ipv6' | null;
+  readonly receiveBytes: number;
+  readonly transmitBytes: number;
+  readonly receivePackets: number;
+  readonly transmitPackets: number;
+  /** Unix seconds; null before the first one. */
+  readonly lastHandshakeSec: number | null;
+  readonly rttSec: number | null;
+  readonly pathMtuBytes: number | null;
+}

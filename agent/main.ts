@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+/**
+ * The `weft` command: argv to verb, failures to one line on stderr and an exit status. The only process.exit of the
+ * project is here. The data path is loaded only by the verbs that run it.
+ */
+import { buildCli } from './cli/cli.ts';
+import { exitStatusOf, failureLine } from './cli/failure.ts';
+
+/** Ends the process with one line; used for whatever nobody caught. */
+function die(error: unknown): never {
+  process.stderr.write(`${failureLine(error)}\n`);
+  process.exit(exitStatusOf(error));
+}
+
+/** A reader that went away (`weft fdb | head`) is no failure. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0);
+  die(error);
+}
+
+process.stdout.on('error', ignoreClosedPipe);
+process.stderr.on('error', () => process.exit(1));
+process.on('uncaughtException', die);
+process.on('unhandledRejection', die);
+
+const cli = buildCli({
+  init: async (options) => (await import('./agent.ts')).initMesh(options),
+  up: async (options) => (await import('./agent.ts')).joinAndRun(options),
+  run: async (options) => (await import('./agent.ts')).runAgent(options),
+  lab: async (options) => (await import('./lab/lab.ts')).runLab(options),
+});
+
+process.exit(await cli.run(process.argv.slice(2)));
