@@ -28,10 +28,13 @@ export interface InitResult {
 
 /** `weft up`: join unless the state directory already holds a member, then run until stopped. */
 export interface UpOptions {
+  /** `config.name` is the name to join under; null is E_USAGE unless the state already holds a member. */
   readonly config: Config;
-  readonly name: string;
-  /** The token's text, or null when none was given: then the state must already hold a member. Never logged. */
-  readonly token: string | null;
+  /**
+   * The token's text, read from where the operator said, or null when nowhere was said. Called only to join, so that a
+   * host that has joined starts without its used token. Never logged. Fails with E_TOKEN naming the file.
+   */
+  readToken(): Promise<string | null>;
 }
 
 /** `weft run`: what the state directory holds, until stopped. */

@@ -13,14 +13,13 @@ export const GOSSIP_PORT = 7946;
 /** Ports that belong to plain tunnels, never to sealed or gossip sockets. */
 const PLAIN_PORTS = [4789, 6081, 8472];
 
-const port = (what: string) =>
-  z
-    .int()
-    .min(1)
-    .max(65535)
-    .refine((value) => !PLAIN_PORTS.includes(value), {
-      error: `${what} may not be 4789, 6081 or 8472, which belong to plain tunnels`,
-    });
+const port = z
+  .int()
+  .min(1)
+  .max(65535)
+  .refine((value) => !PLAIN_PORTS.includes(value), {
+    error: 'must not be 4789, 6081 or 8472, which belong to plain tunnels',
+  });
 
 /** Text as the operator wrote it, or the value that a default or another layer already parsed. */
 const endpoint = z.string().transform((text, context): Endpoint => {
@@ -76,7 +75,10 @@ const hostShape = {
   tap: describe(
     z
       .string()
-      .regex(/^[A-Za-z0-9_.-]{1,15}$/, 'must be 1 to 15 letters, digits, dots, hyphens or underscores')
+      .regex(
+        /^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}$/,
+        'must be 1 to 15 letters, digits, dots, hyphens or underscores',
+      )
       .default('weft0'),
     'Name of the TAP device. It is created at start and removed at stop unless it existed before.',
   ),
@@ -92,7 +94,7 @@ export const configSchema = z.strictObject({
     absolutePath.default('/run/weft/weft.sock'),
     'Control socket that the other verbs talk to; mode 0660.',
   ),
-  gossipPort: describe(port('gossip_port').default(GOSSIP_PORT), 'UDP port of membership traffic.'),
+  gossipPort: describe(port.default(GOSSIP_PORT), 'UDP port of membership traffic.'),
   seeds: describe(
     z.array(endpoint).max(64).default([]),
     'More hosts to dial at start, IP:PORT of their sealed port. Needed only when every remembered member has moved.',
