@@ -43,6 +43,11 @@ const EXIT_OF_CODE = {
 
 export type ErrorCode = keyof typeof EXIT_OF_CODE;
 
+/** Whether a code that came over the control socket is one of this version's. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(EXIT_OF_CODE, text);
+}
+
 /** A failure that an operator can act on. `message` is the one line that is shown. */
 export class WeftError extends Error {
   override readonly name = 'WeftError';

@@ -1,0 +1,111 @@
+/**
+ * The CLI's only door to a running agent: HTTP/1.1 and JSON over its Unix socket. Every failure is one WeftError line:
+ * nobody answers, no permission, too slow, or what the agent itself says.
+ */
+import { type IncomingMessage, request } from 'node:http';
+import { type ErrorCode, isErrorCode, WeftError } from '../errors.ts';
+
+const TIMEOUT_MS = 15_000;
+/** An FDB of 65,536 entries is 8 MB of JSON. */
+const MAX_ANSWER_BYTES = 67_108_864;
+
+export class ApiClient {
+  readonly #socket: string;
+
+  constructor(socket: string) {
+    this.#socket = socket;
+  }
+
+  /** The parsed answer; its shape is the agent's promise of api-types.ts. */
+  async get<T>(path: string): Promise<T> {
+    return JSON.parse(await this.#ask('GET', path)) as T;
+  }
+
+  async send<T>(method: 'POST' | 'DELETE', path: string, body: unknown): Promise<T> {
+    return JSON.parse(await this.#ask(method, path, JSON.stringify(body))) as T;
+  }
+
+  getText(path: string): Promise<string> {
+    return this.#ask('GET', path);
+  }
+
+  #ask(method: string, path: string, body?: string): Promise<string> {
+    const socketPath = this.#socket;
+    const headers =
+      body === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    return new Promise((resolve, reject) => {
+      const outgoing = request(
+        { socketPath, method, path, headers, agent: false, timeout: TIMEOUT_MS },
+        (answer) => {
+          readAnswer(answer).then(resolve, reject);
+        },
+      );
+      outgoing.on('timeout', () => {
+        const seconds = TIMEOUT_MS / 1000;
+        outgoing.destroy(
+          new WeftError(
+            'E_TIMEOUT',
+            `the agent at ${socketPath} did not answer within ${seconds} s: look at its log`,
+          ),
+        );
+      });
+      outgoing.on('error', (cause) => reject(connectionError(cause, socketPath)));
+      outgoing.end(body);
+    });
+  }
+}
+
+function connectionError(cause: NodeJS.ErrnoException, socketPath: string): WeftError {
+  if (cause instanceof WeftError) return cause;
+  if (cause.code === 'EACCES' || cause.code === 'EPERM') {
+    return new WeftError(
+      'E_PRIVILEGE',
+      `${socketPath}: permission denied: run as root or join the socket's group`,
+      {
+        cause,
+      },
+    );
+  }
+  return new WeftError(
+    'E_NOT_RUNNING',
+    `no agent answers at ${socketPath}: start it with \`weft run\` or \`weft up\``,
+    {
+      cause,
+    },
+  );
+}
+
+async function readAnswer(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []; // bounded by MAX_ANSWER_BYTES
+  let size = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES)
+      throw new WeftError('E_INTERNAL', 'the agent sent more than 64 MiB: give up');
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString('utf8');
+  if ((answer.statusCode ?? 0) < 400) return text;
+  throw errorOf(text, answer.statusCode ?? 0);
+}
+
+/** The agent's own error, or what can be said about an answer that holds none. */
+function errorOf(text: string, status: number): WeftError {
+  const { code, message } = parseError(text);
+  return new WeftError(code, message ?? `the agent answered with status ${status}: is it another version?`);
+}
+
+function parseError(text: string): { code: ErrorCode; message: string | null } {
+  try {
+    const parsed = JSON.parse(text) as { error?: { code?: unknown; message?: unknown } } | null;
+    const { code, message } = parsed?.error ?? {};
+    return {
+      code: typeof code === 'string' && isErrorCode(code) ? code : 'E_INTERNAL',
+      message: typeof message === 'string' ? message : null,
+    };
+  } catch {
+    return { code: 'E_INTERNAL', message: null };
+  }
+}

@@ -1,0 +1,28 @@
+/** `weft fdb`: which MAC address lives where. */
+import type { Command } from 'commander';
+import type { FdbEntryReport, FdbReport } from '../../control/api-types.ts';
+import { jsonOption } from '../arguments.ts';
+import type { Context } from '../context.ts';
+import { type Column, formatAge, formatTable, orDash } from '../print.ts';
+
+const COLUMNS: readonly Column<FdbEntryReport>[] = [
+  { title: 'MAC', cell: (entry) => entry.mac },
+  { title: 'VNI', cell: (entry) => String(entry.vni), right: true },
+  { title: 'PEER', cell: (entry) => entry.peer ?? '(local)' },
+  { title: 'AGE', cell: (entry) => orDash(entry.ageMs, formatAge), right: true },
+  { title: 'KIND', cell: (entry) => (entry.static ? 'static' : 'learned') },
+];
+
+export function addFdb(program: Command, context: Context): void {
+  program
+    .command('fdb')
+    .summary('which MAC address lives where')
+    .description('The forwarding table: which MAC address lives behind which peer, or locally.')
+    .addOption(jsonOption())
+    .action(async (flags: { readonly json?: boolean }) => {
+      const report = await context.client().get<FdbReport>('/v1/fdb');
+      context.show(report, flags.json, ({ entries }) =>
+        formatTable(entries, COLUMNS, { coloured: context.coloured, empty: 'no addresses' }),
+      );
+    });
+}
