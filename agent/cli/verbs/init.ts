@@ -20,7 +20,7 @@ export function addInit(program: Command, context: Context): void {
     .command('init')
     .summary('make a mesh and be its first host')
     .description(
-      'Make a mesh and be its first host: keys, policy and state are written, nothing is started. The mesh key stays\n' +
+      'Make a mesh and be its first host: keys, policy and state are written, nothing is started. The mesh key stays ' +
         'in the state directory of this host: back it up, it signs everything that comes later.',
     )
     .option('--name <name>', 'name of this host in the mesh', label)

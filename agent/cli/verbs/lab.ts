@@ -13,7 +13,7 @@ export function addLab(program: Command, context: Context): void {
     .command('lab')
     .summary('try it: a mesh of namespaces on this machine')
     .description(
-      'Build hosts out of network namespaces on this machine, run a real mesh between them and show it working. Needs root\n' +
+      'Build hosts out of network namespaces on this machine, run a real mesh between them and show it working. Needs root ' +
         'and iproute2; removes everything it made, also on Ctrl-C. Exits 0 only if all that it shows is true.',
     )
     .option('--hosts <count>', 'how many', wholeNumber(2, 20), 3)

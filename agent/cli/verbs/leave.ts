@@ -13,7 +13,7 @@ export function addLeave(program: Command, context: Context): void {
     .command('leave')
     .summary('give up membership: releases name and certificate')
     .description(
-      'Give up membership: the others are told, name and certificate are released, the agent stops. To come back the host\n' +
+      'Give up membership: the others are told, name and certificate are released, the agent stops. To come back the host ' +
         'needs a new token. To stop for a while, stop the agent instead (SIGTERM): it keeps its membership.',
     )
     .option('--yes', 'do not ask')

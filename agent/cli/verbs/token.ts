@@ -20,13 +20,14 @@ interface Flags {
 export function addToken(program: Command, context: Context): void {
   const token = program
     .command('token')
+    .helpCommand(false)
     .summary('let other hosts join')
     .description('Tokens that let other hosts join.');
   token
     .command('create')
     .summary('sign a token')
     .description(
-      'Sign a token and print it. Whoever holds it can join until it expires or is used up: hand it over as a secret.\n' +
+      'Sign a token and print it. Whoever holds it can join until it expires or is used up: hand it over as a secret. ' +
         'This host counts its uses, so it must be reachable while others join.',
     )
     .addOption(

@@ -22,7 +22,7 @@ export function addUp(program: Command, context: Context): void {
     .command('up')
     .summary('join a mesh if needed, then run')
     .description(
-      'Join with a token if this host is no member yet, then run in the foreground until SIGTERM or Ctrl-C. Once it\n' +
+      'Join with a token if this host is no member yet, then run in the foreground until SIGTERM or Ctrl-C. Once it ' +
         'has joined, the token is not needed again and its file is not read.',
     )
     .option('--token-file <file>', 'file that holds the token, - for standard input (or WEFT_TOKEN_FILE)')

@@ -13,9 +13,10 @@ interface Flags {
 export function addVtep(program: Command, context: Context): void {
   const vtep = program
     .command('vtep')
+    .helpCommand(false)
     .summary('plain tunnel endpoints that are no agents')
     .description(
-      'Endpoints of a plain segment that are no agents: kernel vxlan, Open vSwitch, a switch. They take effect at once and\n' +
+      'Endpoints of a plain segment that are no agents: kernel vxlan, Open vSwitch, a switch. They take effect at once and ' +
         'survive a restart. Plain traffic is neither secret nor authentic: whoever can forge the address can inject.',
     );
   const segment = '--segment <segment>';

@@ -1,0 +1,109 @@
+/**
+ * The port for Prometheus and health checks: /metrics, /livez, /readyz and /healthz, read-only, on loopback by default.
+ * /livez answers whenever the event loop turns; /readyz is 503 with the reasons until the host carries traffic.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { type Endpoint, formatEndpoint } from '../endpoint.ts';
+import { WeftError } from '../errors.ts';
+import type { AgentView } from './api-types.ts';
+import { answer, answerJson, closeServer, createBoundedServer } from './http-answer.ts';
+import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
+
+export interface MetricsServerOptions {
+  readonly address: Endpoint;
+  readonly view: Pick<AgentView, 'health'>;
+  readonly metrics: Metrics;
+  readonly onInternalError: (error: unknown) => void;
+}
+
+export class MetricsServer {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** @throws WeftError E_ADDRESS_IN_USE, E_CONFIG, E_PRIVILEGE */
+  static async start(options: MetricsServerOptions): Promise<MetricsServer> {
+    const server = createBoundedServer((request, response) => void dispatch(request, response, options));
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(options.address.port, options.address.ip, () => {
+          server.off('error', reject);
+          resolve();
+        });
+      });
+    } catch (cause) {
+      throw explained(cause, formatEndpoint(options.address));
+    }
+    return new MetricsServer(server);
+  }
+
+  /** Where it listens; the port is the one the system chose if 0 was asked. */
+  get port(): number {
+    const bound = this.#server.address();
+    return typeof bound === 'object' && bound !== null ? bound.port : 0;
+  }
+
+  close(): Promise<void> {
+    return closeServer(this.#server);
+  }
+}
+
+/** Never rejects. */
+async function dispatch(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { view, metrics, onInternalError }: MetricsServerOptions,
+): Promise<void> {
+  try {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return answer(response, 405, 'text/plain', 'only GET and HEAD\n', { allow: 'GET, HEAD' });
+    }
+    const [path] = (request.url ?? '/').split('?', 1);
+    switch (path) {
+      case '/metrics':
+        return answer(response, 200, METRICS_CONTENT_TYPE, await metrics.text());
+      case '/livez': {
+        const health = view.health();
+        return answerJson(response, health.live ? 200 : 503, health);
+      }
+      case '/readyz':
+      case '/healthz': {
+        const health = view.health();
+        return answerJson(response, health.ready ? 200 : 503, health);
+      }
+      case '/':
+        return answer(response, 200, 'text/plain', 'weft: /metrics /livez /readyz\n');
+      default:
+        return answer(response, 404, 'text/plain', 'weft: there are /metrics, /livez and /readyz\n');
+    }
+  } catch (error) {
+    onInternalError(error);
+    answer(response, 500, 'text/plain', 'the agent failed to answer: its log says why\n');
+  }
+}
+
+function explained(cause: unknown, address: string): WeftError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
+  if (code === 'EADDRINUSE') {
+    return new WeftError(
+      'E_ADDRESS_IN_USE',
+      `metrics address ${address} is in use: set metrics.address to another, or to off`,
+      { cause },
+    );
+  }
+  if (code === 'EACCES') {
+    return new WeftError(
+      'E_PRIVILEGE',
+      `metrics address ${address} may not be bound: choose a port above 1023`,
+      { cause },
+    );
+  }
+  return new WeftError(
+    'E_CONFIG',
+    `metrics address ${address} cannot be bound (${code}): set metrics.address to one of this host's`,
+    { cause },
+  );
+}

@@ -1,0 +1,342 @@
+/**
+ * Every metric of weft itself: name, type, labels, meaning, and where its value stands in the snapshot. metrics.ts makes
+ * series of it and docs/METRICS.md is checked against it. Names follow Prometheus: base units, `_total` on counters,
+ * bounded labels (no MAC, no address, no token). Names and labels are stable.
+ */
+import type { MetricsSnapshot, PeerMetrics } from './metrics-source.ts';
+
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+export interface MetricDefinition {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly labels: readonly string[];
+  readonly help: string;
+  /** `peers` is empty when series per peer are off. */
+  readonly read: (snapshot: MetricsSnapshot, peers: readonly PeerMetrics[]) => readonly Sample[];
+}
+
+export interface HistogramDefinition {
+  readonly name: string;
+  readonly help: string;
+  /** Upper bounds, seconds. */
+  readonly buckets: readonly number[];
+}
+
+const one = (value: number): readonly Sample[] => [{ labels: {}, value }];
+
+/** One sample for each key of a record, as label `label`. */
+function byKey(label: string, record: Readonly<Record<string, number>>): readonly Sample[] {
+  return Object.entries(record).map(([key, value]) => ({ labels: { [label]: key }, value }));
+}
+
+/** One sample for each peer of which the value is known. */
+function byPeer(
+  peers: readonly PeerMetrics[],
+  value: (peer: PeerMetrics) => number | null,
+): readonly Sample[] {
+  return peers.flatMap((peer) => {
+    const known = value(peer);
+    return known === null ? [] : [{ labels: { peer: peer.peer }, value: known }];
+  });
+}
+
+/** Drops of one reason, both directions. */
+function dropsOf(snapshot: MetricsSnapshot, reason: string): readonly Sample[] {
+  return one(snapshot.drops.reduce((sum, drop) => sum + (drop.reason === reason ? drop.count : 0), 0));
+}
+
+/** Bytes of all kinds for each direction and path. */
+function packetBytes({ packets }: MetricsSnapshot): readonly Sample[] {
+  const sums = new Map<string, { labels: Record<string, string>; value: number }>(); // bounded by directions x paths
+  for (const { direction, path, bytes } of packets) {
+    const key = `${direction} ${path}`;
+    const sum = sums.get(key) ?? { labels: { direction, path }, value: 0 };
+    sum.value += bytes;
+    sums.set(key, sum);
+  }
+  return [...sums.values()];
+}
+
+function peersByState({ peers }: MetricsSnapshot): readonly Sample[] {
+  const count = { up: 0, handshaking: 0, down: 0 };
+  for (const peer of peers) count[peer.state]++;
+  return byKey('state', count);
+}
+
+/** In the order of docs/METRICS.md. */
+export const METRICS: readonly MetricDefinition[] = [
+  {
+    name: 'weft_frames_total',
+    type: 'counter',
+    labels: ['direction'],
+    help: 'Ethernet frames read from the TAP (transmit) and written to it (receive).',
+    read: ({ frames }) => byKey('direction', frames),
+  },
+  {
+    name: 'weft_frame_bytes_total',
+    type: 'counter',
+    labels: ['direction'],
+    help: 'Bytes of those frames.',
+    read: ({ frameBytes }) => byKey('direction', frameBytes),
+  },
+  {
+    name: 'weft_packets_total',
+    type: 'counter',
+    labels: ['direction', 'path', 'kind'],
+    help: 'UDP datagrams on the underlay, by path (direct, plain) and kind (data, control, handshake, gossip).',
+    read: ({ packets }) =>
+      packets.map(({ direction, path, kind, packets: value }) => ({
+        labels: { direction, path, kind },
+        value,
+      })),
+  },
+  {
+    name: 'weft_packet_bytes_total',
+    type: 'counter',
+    labels: ['direction', 'path'],
+    help: 'UDP payload bytes of those datagrams.',
+    read: packetBytes,
+  },
+  {
+    name: 'weft_dropped_frames_total',
+    type: 'counter',
+    labels: ['direction', 'reason'],
+    help: 'Frames and datagrams that were not forwarded, each counted once under its reason.',
+    read: ({ drops }) =>
+      drops.map(({ direction, reason, count }) => ({ labels: { direction, reason }, value: count })),
+  },
+  {
+    name: 'weft_replay_rejected_total',
+    type: 'counter',
+    labels: [],
+    help: 'Sealed packets that had been received before or were too old; also in weft_dropped_frames_total.',
+    read: (snapshot) => dropsOf(snapshot, 'replay'),
+  },
+  {
+    name: 'weft_auth_failures_total',
+    type: 'counter',
+    labels: [],
+    help: 'Sealed packets that did not open; also in weft_dropped_frames_total.',
+    read: (snapshot) => dropsOf(snapshot, 'auth'),
+  },
+  {
+    name: 'weft_flooded_frames_total',
+    type: 'counter',
+    labels: ['cause'],
+    help: 'Frames copied to every host of the segment, by cause (unknown, broadcast, multicast).',
+    read: ({ floods }) => floods.map(({ cause, count }) => ({ labels: { cause }, value: count })),
+  },
+  {
+    name: 'weft_fdb_entries',
+    type: 'gauge',
+    labels: ['vni'],
+    help: 'MAC addresses in the forwarding table.',
+    read: ({ fdbEntries }) =>
+      fdbEntries.map(({ vni, count }) => ({ labels: { vni: String(vni) }, value: count })),
+  },
+  {
+    name: 'weft_fdb_limit',
+    type: 'gauge',
+    labels: [],
+    help: 'MAC addresses that a segment may learn.',
+    read: ({ fdbLimit }) => one(fdbLimit),
+  },
+  {
+    name: 'weft_fdb_moves_total',
+    type: 'counter',
+    labels: [],
+    help: 'MAC addresses that were seen behind another peer than before.',
+    read: ({ fdbMoves }) => one(fdbMoves),
+  },
+  {
+    name: 'weft_fdb_evictions_total',
+    type: 'counter',
+    labels: [],
+    help: 'MAC addresses that had to give way because the table was full.',
+    read: ({ fdbEvictions }) => one(fdbEvictions),
+  },
+  {
+    name: 'weft_peers',
+    type: 'gauge',
+    labels: ['state'],
+    help: 'Hosts this one exchanges frames with, by state (up, handshaking, down).',
+    read: peersByState,
+  },
+  {
+    name: 'weft_peer_info',
+    type: 'gauge',
+    labels: ['peer', 'version', 'endpoint_family'],
+    help: 'Always 1; what is known of a peer.',
+    read: (_snapshot, peers) =>
+      peers.map(({ peer, version, family }) => ({
+        labels: { peer, version: version ?? '', endpoint_family: family ?? '' },
+        value: 1,
+      })),
+  },
+  {
+    name: 'weft_peer_receive_bytes_total',
+    type: 'counter',
+    labels: ['peer'],
+    help: 'Inner Ethernet bytes from a peer, without gossip and control.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.receiveBytes),
+  },
+  {
+    name: 'weft_peer_transmit_bytes_total',
+    type: 'counter',
+    labels: ['peer'],
+    help: 'Inner Ethernet bytes to a peer, without gossip and control.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.transmitBytes),
+  },
+  {
+    name: 'weft_peer_receive_packets_total',
+    type: 'counter',
+    labels: ['peer'],
+    help: 'Inner Ethernet frames from a peer.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.receivePackets),
+  },
+  {
+    name: 'weft_peer_transmit_packets_total',
+    type: 'counter',
+    labels: ['peer'],
+    help: 'Inner Ethernet frames to a peer.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.transmitPackets),
+  },
+  {
+    name: 'weft_peer_last_handshake_timestamp_seconds',
+    type: 'gauge',
+    labels: ['peer'],
+    help: 'When the last handshake with a peer was completed; absent before the first.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.lastHandshakeSec),
+  },
+  {
+    name: 'weft_peer_rtt_seconds',
+    type: 'gauge',
+    labels: ['peer'],
+    help: 'Smoothed round trip time to a peer on the underlay; absent until measured.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.rttSec),
+  },
+  {
+    name: 'weft_peer_path_mtu_bytes',
+    type: 'gauge',
+    labels: ['peer'],
+    help: 'Largest outer IP packet that reaches a peer; absent until probed.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.pathMtuBytes),
+  },
+  {
+    name: 'weft_handshakes_started_total',
+    type: 'counter',
+    labels: [],
+    help: 'Handshakes begun by either side.',
+    read: ({ handshakesStarted }) => one(handshakesStarted),
+  },
+  {
+    name: 'weft_handshakes_total',
+    type: 'counter',
+    labels: ['result'],
+    help: 'Handshakes ended, by result (ok, timeout, refused, invalid).',
+    read: ({ handshakes }) => handshakes.map(({ result, count }) => ({ labels: { result }, value: count })),
+  },
+  {
+    name: 'weft_rekeys_total',
+    type: 'counter',
+    labels: [],
+    help: 'Sessions that went on with new keys.',
+    read: ({ rekeys }) => one(rekeys),
+  },
+  {
+    name: 'weft_gossip_members',
+    type: 'gauge',
+    labels: ['state'],
+    help: 'Members that this host knows, itself included, by state (alive, suspect, dead, left).',
+    read: ({ gossipMembers }) => byKey('state', gossipMembers),
+  },
+  {
+    name: 'weft_gossip_messages_total',
+    type: 'counter',
+    labels: ['direction', 'type'],
+    help: 'Membership messages by type.',
+    read: ({ gossipMessages }) =>
+      gossipMessages.map(({ direction, type, count }) => ({ labels: { direction, type }, value: count })),
+  },
+  {
+    name: 'weft_gossip_probes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Members probed.',
+    read: ({ gossipProbes }) => one(gossipProbes),
+  },
+  {
+    name: 'weft_gossip_probe_failures_total',
+    type: 'counter',
+    labels: [],
+    help: 'Probes that no direct or indirect answer came back for.',
+    read: ({ gossipProbeFailures }) => one(gossipProbeFailures),
+  },
+  {
+    name: 'weft_gossip_suspicions_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Suspicions ended, by outcome (refuted, dead).',
+    read: ({ gossipSuspicions }) =>
+      gossipSuspicions.map(({ outcome, count }) => ({ labels: { outcome }, value: count })),
+  },
+  {
+    name: 'weft_gossip_health_score',
+    type: 'gauge',
+    labels: [],
+    help: 'How unwell this host believes itself to be (Lifeguard); 0 is well.',
+    read: ({ gossipHealthScore }) => one(gossipHealthScore),
+  },
+  {
+    name: 'weft_gossip_broadcast_queue_length',
+    type: 'gauge',
+    labels: [],
+    help: 'Records that wait to be passed on.',
+    read: ({ gossipBroadcastQueue }) => one(gossipBroadcastQueue),
+  },
+  {
+    name: 'weft_gossip_incarnation',
+    type: 'gauge',
+    labels: [],
+    help: 'Incarnation of this host; grows at each start and at each refuted suspicion.',
+    read: ({ gossipIncarnation }) => one(gossipIncarnation),
+  },
+  {
+    name: 'weft_udp_socket_drops_total',
+    type: 'counter',
+    labels: ['socket'],
+    help: 'Datagrams that the kernel dropped because a socket buffer was full; raise udp.receive_buffer_bytes.',
+    read: ({ udpSocketDrops }) =>
+      udpSocketDrops.map(({ socket, count }) => ({ labels: { socket }, value: count })),
+  },
+  {
+    name: 'weft_join_tokens',
+    type: 'gauge',
+    labels: ['state'],
+    help: 'Join tokens that this host counts, by state (open, used, expired).',
+    read: ({ joinTokens }) => joinTokens.map(({ state, count }) => ({ labels: { state }, value: count })),
+  },
+  {
+    name: 'weft_identity_expiry_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'When the certificate of this host expires.',
+    read: ({ identityExpirySec }) => one(identityExpirySec),
+  },
+];
+
+export const HANDSHAKE_DURATION: HistogramDefinition = {
+  name: 'weft_handshake_duration_seconds',
+  help: 'Time from the first message of a handshake to its end, for those that this host began.',
+  buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+};
+
+export const PROBE_DURATION: HistogramDefinition = {
+  name: 'weft_gossip_probe_duration_seconds',
+  help: 'Time from a direct membership probe to its answer.',
+  buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+};

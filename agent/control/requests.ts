@@ -1,0 +1,79 @@
+/** Bodies of requests to the control socket: bounded, JSON, and of the shape that api-types.ts gives. */
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import { canonicalIp, parseEndpoint } from '../endpoint.ts';
+import { WeftError } from '../errors.ts';
+import type { TokenRequest, VtepRequest } from './api-types.ts';
+
+/** The longest honest body is a token request of 200 bytes. */
+const MAX_BODY_BYTES = 16_384;
+const MAX_TTL_MS = 366 * 86_400_000;
+
+/** A request that HTTP has a status of its own for. */
+export class BodyError extends WeftError {
+  readonly status: 413 | 415;
+
+  constructor(status: 413 | 415, message: string) {
+    super('E_REQUEST', message);
+    this.status = status;
+  }
+}
+
+const segment = z.string().min(1).max(63).nullable().default(null);
+
+const tokenRequest = z.strictObject({
+  ttlMs: z.int().min(1000).max(MAX_TTL_MS),
+  uses: z.int().min(1).max(10_000),
+  namePrefix: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,61}$/, 'must be 1 to 62 of a-z, 0-9 and hyphens')
+    .nullable()
+    .default(null),
+  segment,
+  allow: z
+    .array(z.enum(['bridge']))
+    .max(8)
+    .default([]),
+});
+
+const vtepRequest = z.strictObject({
+  address: z
+    .string()
+    .max(64)
+    .refine((text) => canonicalIp(text) !== null || parseEndpoint(text, 1) !== null, 'must be IP or IP:PORT'),
+  segment,
+});
+
+export async function readTokenRequest(request: IncomingMessage): Promise<TokenRequest> {
+  return check(tokenRequest, await readJson(request));
+}
+
+export async function readVtepRequest(request: IncomingMessage): Promise<VtepRequest> {
+  return check(vtepRequest, await readJson(request));
+}
+
+/** @throws WeftError E_REQUEST naming the first field that is wrong */
+function check<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const field = issue?.path.join('.') || 'request body';
+  throw new WeftError('E_REQUEST', `${field}: ${issue?.message ?? 'is not valid'}`);
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const type = request.headers['content-type'] ?? 'application/json';
+  if (!/^application\/json\b/i.test(type)) throw new BodyError(415, 'the body must be application/json');
+  const chunks: Buffer[] = []; // bounded by MAX_BODY_BYTES
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw new BodyError(413, `the body is longer than ${MAX_BODY_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw new WeftError('E_REQUEST', 'the body is no JSON');
+  }
+}
