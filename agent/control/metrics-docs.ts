@@ -1,4 +1,4 @@
-/** docs/METRICS.md, from the table of metrics and that of drop reasons. A test compares the file with it. */
+/** docs/METRICS.md, from the table of metrics. A test compares the file with it. */
 import { BUILD_INFO_HELP, COLLECT_DURATION_HELP, COLLECT_ERRORS_HELP } from './metrics.ts';
 import { HANDSHAKE_DURATION, METRICS, PROBE_DURATION } from './metrics-table.ts';
 
@@ -11,7 +11,6 @@ traffic).
 - Counters start at 0 with the agent. Names and labels below are stable; more may be added.
 - \`direction\` is seen from this host's applications: transmit goes from the TAP to the underlay, receive the other way.
 - \`peer\` is the name of a host. Series per peer are left out above 100 peers unless \`metrics.per_peer\` is \`on\`.
-- The reasons of \`weft_dropped_frames_total\` are explained in docs/DROPS.md.
 - Besides these there are the usual \`process_*\` and \`nodejs_*\` series of prom-client.
 
 \`\`\`yaml

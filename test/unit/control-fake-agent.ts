@@ -1,0 +1,202 @@
+/** An agent that only answers: what the tests of the control socket, the CLI and the metrics talk to. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  AgentView,
+  FdbReport,
+  HealthReport,
+  LeaveReport,
+  MembersReport,
+  PeersReport,
+  StatusReport,
+  TokenReport,
+  TokenRequest,
+  VtepReport,
+  VtepRequest,
+  VtepsReport,
+} from '../../agent/control/api-types.ts';
+import { Metrics } from '../../agent/control/metrics.ts';
+import type { MetricsSnapshot, PeerMetrics } from '../../agent/control/metrics-source.ts';
+import { ControlServer } from '../../agent/control/server.ts';
+import { WeftError } from '../../agent/errors.ts';
+
+const NODE_ID = 'ab'.repeat(32);
+
+export const PEER_METRICS: PeerMetrics = {
+  peer: 'beta',
+  state: 'up',
+  version: '0.1.0',
+  family: 'ipv4',
+  receiveBytes: 1500,
+  transmitBytes: 3000,
+  receivePackets: 15,
+  transmitPackets: 30,
+  lastHandshakeSec: 1_700_000_000,
+  rttSec: 0.00035,
+  pathMtuBytes: null,
+};
+
+export const SNAPSHOT: MetricsSnapshot = {
+  frames: { receive: 15, transmit: 30 },
+  frameBytes: { receive: 1500, transmit: 3000 },
+  packets: [
+    { direction: 'transmit', path: 'direct', kind: 'data', packets: 30, bytes: 4000 },
+    { direction: 'transmit', path: 'direct', kind: 'gossip', packets: 5, bytes: 500 },
+    { direction: 'receive', path: 'direct', kind: 'data', packets: 15, bytes: 2000 },
+  ],
+  drops: [
+    { direction: 'receive', reason: 'replay', count: 3 },
+    { direction: 'receive', reason: 'auth', count: 2 },
+    { direction: 'transmit', reason: 'no_peer', count: 0 },
+  ],
+  floods: [{ cause: 'broadcast', count: 7 }],
+  fdbEntries: [{ vni: 1, count: 4 }],
+  fdbLimit: 8192,
+  fdbMoves: 1,
+  fdbEvictions: 0,
+  peers: [PEER_METRICS, { ...PEER_METRICS, peer: 'gamma"\\\n', state: 'down', lastHandshakeSec: null, rttSec: null }],
+  handshakes: [{ result: 'ok', count: 2 }],
+  handshakesStarted: 3,
+  rekeys: 1,
+  gossipMembers: { alive: 3, suspect: 0, dead: 0, left: 0 },
+  gossipMessages: [{ direction: 'receive', type: 'ping', count: 9 }],
+  gossipProbes: 20,
+  gossipProbeFailures: 1,
+  gossipSuspicions: [{ outcome: 'refuted', count: 1 }],
+  gossipHealthScore: 0,
+  gossipBroadcastQueue: 0,
+  gossipIncarnation: 4,
+  udpSocketDrops: [{ socket: 'sealed', count: 0 }],
+  identityExpirySec: 1_800_000_000,
+  joinTokens: [{ state: 'open', count: 1 }],
+};
+
+export class FakeAgent implements AgentView {
+  readonly tokenRequests: TokenRequest[] = []; // bounded by the test
+  readonly #vteps: VtepReport[] = []; // bounded by the test
+  ready = true;
+  broken = false;
+
+  status(): StatusReport {
+    if (this.broken) throw new Error('a secret detail of the inside');
+    return {
+      v: 1,
+      name: 'alpha',
+      mesh: 'demo',
+      address: '10.80.0.1/24',
+      tap: 'weft0',
+      mac: '02:00:00:00:00:01',
+      mtu: 1390,
+      mode: 'sealed',
+      encap: 'vxlan',
+      vni: 1,
+      state: 'up',
+      uptimeMs: 192_000,
+      version: '0.1.0',
+      nodeId: NODE_ID,
+      endpoint: '192.0.2.1:7947',
+      peers: { up: 1, total: 2 },
+      members: { alive: 3, total: 3 },
+      problems: ['no answer from gamma'],
+    };
+  }
+
+  peers(): PeersReport {
+    const up = {
+      name: 'beta',
+      address: '10.80.0.2/24',
+      endpoint: '192.0.2.2:7947',
+      state: 'up',
+      path: 'direct',
+      rttMs: 0.35,
+      pmtu: null,
+      txBytes: 1_572_864,
+      rxBytes: 512,
+      lastHandshakeMs: 61_000,
+      txPackets: 10,
+      rxPackets: 5,
+      nodeId: NODE_ID,
+      reason: null,
+    } as const;
+    const evil = { ...up, name: 'ga\u001b[31mmma', state: 'down', rttMs: null, lastHandshakeMs: null } as const;
+    return { v: 1, peers: [up, { ...evil, reason: 'no answer' }] };
+  }
+
+  members(): MembersReport {
+    const alpha = { address: '10.80.0.1/24', endpoint: '192.0.2.1:7947', nodeId: NODE_ID };
+    return { v: 1, members: [{ ...alpha, name: 'alpha', state: 'alive', incarnation: 4, self: true }] };
+  }
+
+  fdb(): FdbReport {
+    return {
+      v: 1,
+      entries: [
+        { mac: '02:00:00:00:00:02', vni: 1, peer: 'beta', ageMs: null, static: true },
+        { mac: '02:00:00:00:00:01', vni: 1, peer: null, ageMs: 3000, static: false },
+      ],
+    };
+  }
+
+  async createToken(request: TokenRequest): Promise<TokenReport> {
+    this.tokenRequests.push(request);
+    const { uses, namePrefix, allow, ttlMs } = request;
+    const limits = { uses, namePrefix, allow, expiresAt: 1_700_000_000_000 + ttlMs, vnis: [1] };
+    return { v: 1, token: 'weft1_abcdefgh', id: '0102', ...limits, seeds: ['192.0.2.1:7947'], admitter: 'alpha' };
+  }
+
+  vteps(): VtepsReport {
+    return { v: 1, vteps: this.#vteps };
+  }
+
+  async addVtep({ address }: VtepRequest): Promise<VtepsReport> {
+    if (address.startsWith('203.')) throw new WeftError('E_REFUSED', 'segment 1 is sealed: vtep works on plain ones');
+    this.#vteps.push({ address, vni: 1 });
+    return this.vteps();
+  }
+
+  async removeVtep({ address }: VtepRequest): Promise<VtepsReport> {
+    const at = this.#vteps.findIndex((entry) => entry.address === address);
+    if (at < 0) throw new WeftError('E_NOT_FOUND', `there is no vtep ${address}: see \`weft vtep list\``);
+    this.#vteps.splice(at, 1);
+    return this.vteps();
+  }
+
+  async leave(): Promise<LeaveReport> {
+    return { v: 1, name: 'alpha', left: true };
+  }
+
+  health(): HealthReport {
+    return { v: 1, live: true, ready: this.ready, reasons: this.ready ? [] : ['the TAP is not open'] };
+  }
+
+  metrics(): MetricsSnapshot {
+    return SNAPSHOT;
+  }
+}
+
+export interface Served {
+  readonly agent: FakeAgent;
+  readonly metrics: Metrics;
+  readonly folder: string;
+  readonly socket: string;
+  /** What the server reported as its own fault. */
+  readonly internalErrors: unknown[];
+  stop(): Promise<void>;
+}
+
+/** A fake agent behind a control socket in a folder of its own. */
+export async function serveFakeAgent(): Promise<Served> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-control-'));
+  const socket = join(folder, 'run', 'weft.sock');
+  const agent = new FakeAgent();
+  const internalErrors: unknown[] = []; // bounded by the test
+  const onInternalError = (error: unknown): void => void internalErrors.push(error);
+  const metrics = new Metrics({ source: () => agent.metrics(), perPeer: 'auto', onError: onInternalError });
+  const server = await ControlServer.start({ socketPath: socket, view: agent, metrics, onInternalError });
+  const stop = async (): Promise<void> => {
+    await server.close();
+    rmSync(folder, { recursive: true });
+  };
+  return { agent, metrics, folder, socket, internalErrors, stop };
+}
