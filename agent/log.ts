@@ -46,7 +46,7 @@ export function createLog(options: LogOptions, into?: DestinationStream): Logger
 function humanStream(): DestinationStream {
   const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
   return pretty({
-    colorize: process.stderr.isTTY === true && !process.env.NO_COLOR,
+    colorize: process.stderr.isTTY === true && pretty.isColorSupported,
     translateTime: 'SYS:HH:MM:ss.l',
     singleLine: true,
     sync: true,

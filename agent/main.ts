@@ -4,11 +4,11 @@
  * project is here. The data path is loaded only by the verbs that run it.
  */
 import { buildCli } from './cli/cli.ts';
-import { exitStatusOf, failureLine } from './cli/failure.ts';
+import { exitStatusOf, failureLine, stackOf } from './cli/failure.ts';
 
 /** Ends the process with one line; used for whatever nobody caught. */
 function die(error: unknown): never {
-  process.stderr.write(`${failureLine(error)}\n`);
+  process.stderr.write(`${failureLine(error)}\n${stackOf(error, process.env)}`);
   process.exit(exitStatusOf(error));
 }
 

@@ -3,10 +3,10 @@
  * everything else to stderr. Called by main.ts, which hands in the verbs that run things in this process.
  */
 import { Command, CommanderError } from 'commander';
-import { EXIT, WeftError } from '../errors.ts';
+import { EXIT } from '../errors.ts';
 import type { Actions } from './actions.ts';
 import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
-import { exitStatusOf, failureLine } from './failure.ts';
+import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
 import { addFdb } from './verbs/fdb.ts';
 import { addInit } from './verbs/init.ts';
@@ -79,9 +79,7 @@ function endOf(error: unknown, io: Io): number {
     if (error.code !== 'commander.help') io.err(`${usageLine(error.message)}\n`);
     return EXIT.usage;
   }
-  io.err(`${failureLine(error)}\n`);
-  if (io.env.WEFT_STACK && !(error instanceof WeftError) && error instanceof Error)
-    io.err(`${error.stack}\n`);
+  io.err(`${failureLine(error)}\n${stackOf(error, io.env)}`);
   return exitStatusOf(error);
 }
 

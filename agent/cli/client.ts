@@ -11,18 +11,20 @@ const MAX_ANSWER_BYTES = 67_108_864;
 
 export class ApiClient {
   readonly #socket: string;
+  readonly #timeoutMs: number;
 
-  constructor(socket: string) {
+  constructor(socket: string, timeoutMs = TIMEOUT_MS) {
     this.#socket = socket;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** The parsed answer; its shape is the agent's promise of api-types.ts. */
   async get<T>(path: string): Promise<T> {
-    return JSON.parse(await this.#ask('GET', path)) as T;
+    return parseAnswer<T>(await this.#ask('GET', path));
   }
 
   async send<T>(method: 'POST' | 'DELETE', path: string, body: unknown): Promise<T> {
-    return JSON.parse(await this.#ask(method, path, JSON.stringify(body))) as T;
+    return parseAnswer<T>(await this.#ask(method, path, JSON.stringify(body)));
   }
 
   getText(path: string): Promise<string> {
@@ -31,19 +33,17 @@ export class ApiClient {
 
   #ask(method: string, path: string, body?: string): Promise<string> {
     const socketPath = this.#socket;
+    const timeout = this.#timeoutMs;
     const headers =
       body === undefined
         ? {}
         : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     return new Promise((resolve, reject) => {
-      const outgoing = request(
-        { socketPath, method, path, headers, agent: false, timeout: TIMEOUT_MS },
-        (answer) => {
-          readAnswer(answer).then(resolve, reject);
-        },
-      );
+      const outgoing = request({ socketPath, method, path, headers, agent: false, timeout }, (answer) => {
+        readAnswer(answer).then(resolve, (cause) => reject(brokenOff(cause, socketPath)));
+      });
       outgoing.on('timeout', () => {
-        const seconds = TIMEOUT_MS / 1000;
+        const seconds = timeout / 1000;
         outgoing.destroy(
           new WeftError(
             'E_TIMEOUT',
@@ -57,6 +57,13 @@ export class ApiClient {
   }
 }
 
+function brokenOff(cause: unknown, socketPath: string): WeftError {
+  if (cause instanceof WeftError) return cause;
+  return new WeftError('E_NOT_RUNNING', `the agent at ${socketPath} broke off its answer: look at its log`, {
+    cause,
+  });
+}
+
 function connectionError(cause: NodeJS.ErrnoException, socketPath: string): WeftError {
   if (cause instanceof WeftError) return cause;
   if (cause.code === 'EACCES' || cause.code === 'EPERM') {
@@ -68,6 +75,13 @@ function connectionError(cause: NodeJS.ErrnoException, socketPath: string): Weft
       },
     );
   }
+  if (cause.code?.startsWith('HPE_')) {
+    return new WeftError(
+      'E_NOT_RUNNING',
+      `what answers at ${socketPath} is no agent: give the agent's socket with --socket`,
+      { cause },
+    );
+  }
   return new WeftError(
     'E_NOT_RUNNING',
     `no agent answers at ${socketPath}: start it with \`weft run\` or \`weft up\``,
@@ -75,6 +89,20 @@ function connectionError(cause: NodeJS.ErrnoException, socketPath: string): Weft
       cause,
     },
   );
+}
+
+function parseAnswer<T>(text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new WeftError(
+      'E_INTERNAL',
+      'the agent answered with something else than JSON: is it another version?',
+      {
+        cause,
+      },
+    );
+  }
 }
 
 async function readAnswer(answer: IncomingMessage): Promise<string> {

@@ -10,6 +10,12 @@ export function failureLine(error: unknown): string {
   return `weft: ${known ? '' : 'unexpected failure: '}${clean(known ? message.replaceAll('\n', ' ') : first)}`;
 }
 
+/** The stack of an unforeseen failure, for a bug report: shown only when the environment has WEFT_STACK. */
+export function stackOf(error: unknown, env: Readonly<Record<string, string | undefined>>): string {
+  const wanted = env.WEFT_STACK && error instanceof Error && !(error instanceof WeftError);
+  return wanted ? `${error.stack}\n` : '';
+}
+
 export function exitStatusOf(error: unknown): number {
   return error instanceof WeftError ? error.exitStatus : EXIT.failure;
 }

@@ -60,7 +60,7 @@ export function formatHostSettings(config: Pick<Config, 'name' | 'address' | 'un
 
 /** Flags, environment, file: strongest first. */
 function outerLayers(sources: ConfigSources, tolerant = false): Layer[] {
-  const named = sources.file ?? (sources.env['WEFT_CONFIG'] || undefined);
+  const named = sources.file ?? (sources.env.WEFT_CONFIG || undefined);
   const file = named ?? DEFAULT_CONFIG_FILE;
   const text = readOuterFile(file, named !== undefined, tolerant);
   return [

@@ -3,6 +3,7 @@
  * piece, and quiet handling of whatever is not HTTP. Nothing here throws into the event loop.
  */
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { Clock } from '../clock.ts';
 
 /** A client that is slower than this is cut off. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -66,11 +67,11 @@ export function answerJson(
 }
 
 /** Takes no new connection, lets answers under way finish, then closes. */
-export function closeServer(server: Server): Promise<void> {
+export function closeServer(server: Server, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
-    const cutOff = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    const cancelCutOff = clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections());
     server.close(() => {
-      clearTimeout(cutOff);
+      cancelCutOff();
       resolve();
     });
     server.closeIdleConnections();

@@ -3,6 +3,7 @@
  * /livez answers whenever the event loop turns; /readyz is 503 with the reasons until the host carries traffic.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Clock } from '../clock.ts';
 import { type Endpoint, formatEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import type { AgentView } from './api-types.ts';
@@ -13,14 +14,17 @@ export interface MetricsServerOptions {
   readonly address: Endpoint;
   readonly view: Pick<AgentView, 'health'>;
   readonly metrics: Metrics;
+  readonly clock: Clock;
   readonly onInternalError: (error: unknown) => void;
 }
 
 export class MetricsServer {
   readonly #server: Server;
+  readonly #clock: Clock;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, clock: Clock) {
     this.#server = server;
+    this.#clock = clock;
   }
 
   /** @throws WeftError E_ADDRESS_IN_USE, E_CONFIG, E_PRIVILEGE */
@@ -37,7 +41,7 @@ export class MetricsServer {
     } catch (cause) {
       throw explained(cause, formatEndpoint(options.address));
     }
-    return new MetricsServer(server);
+    return new MetricsServer(server, options.clock);
   }
 
   /** Where it listens; the port is the one the system chose if 0 was asked. */
@@ -47,7 +51,7 @@ export class MetricsServer {
   }
 
   close(): Promise<void> {
-    return closeServer(this.#server);
+    return closeServer(this.#server, this.#clock);
   }
 }
 

@@ -4,6 +4,7 @@
  * `{error: {code, message}}` and never harms the agent.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Clock } from '../clock.ts';
 import { type ErrorCode, WeftError } from '../errors.ts';
 import { buildVersion } from '../version.ts';
 import type { AgentView, ErrorReport, VersionReport } from './api-types.ts';
@@ -16,6 +17,7 @@ export interface ControlServerOptions {
   readonly socketPath: string;
   readonly view: AgentView;
   readonly metrics: Metrics;
+  readonly clock: Clock;
   /** Told of failures that are the agent's own fault; the caller got E_INTERNAL. */
   readonly onInternalError: (error: unknown) => void;
 }
@@ -39,9 +41,11 @@ const STATUS_OF_CODE: Partial<Record<ErrorCode, number>> = {
 
 export class ControlServer {
   readonly #server: Server;
+  readonly #clock: Clock;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, clock: Clock) {
     this.#server = server;
+    this.#clock = clock;
   }
 
   /** @throws WeftError E_ALREADY_RUNNING, E_CONFIG, E_PRIVILEGE */
@@ -51,12 +55,12 @@ export class ControlServer {
       void dispatch(routes, request, response, options.onInternalError);
     });
     await listenOnSocket(server, options.socketPath);
-    return new ControlServer(server);
+    return new ControlServer(server, options.clock);
   }
 
   /** Lets answers under way finish and removes the socket file. */
   close(): Promise<void> {
-    return closeServer(this.#server);
+    return closeServer(this.#server, this.#clock);
   }
 }
 

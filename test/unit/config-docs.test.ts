@@ -8,7 +8,7 @@ import { CONFIG_KEYS } from '../../agent/config/keys.ts';
 const FILE = 'docs/CONFIG.md';
 
 test('docs/CONFIG.md says what the schema says (WEFT_WRITE_DOCS=1 rewrites it)', () => {
-  if (process.env['WEFT_WRITE_DOCS'] === '1') writeFileSync(FILE, configReference());
+  if (process.env.WEFT_WRITE_DOCS === '1') writeFileSync(FILE, configReference());
   assert.equal(readFileSync(FILE, 'utf8'), configReference());
 });
 

@@ -75,10 +75,14 @@ test('a full file is read in its own spelling', () => {
 
 test('flags win over environment, environment over file, file over host settings, those over defaults', () => {
   write('state/host.yaml', 'tap: host0\naddress: 10.0.0.9/8\nunderlay: 192.0.2.9\nname: omega\n');
-  const config = load('tap: file0\naddress: 10.0.0.8/8\nunderlay: 192.0.2.8\n', { tap: 'flag0' }, {
-    WEFT_TAP: 'env0',
-    WEFT_ADDRESS: '10.0.0.7/8',
-  });
+  const config = load(
+    'tap: file0\naddress: 10.0.0.8/8\nunderlay: 192.0.2.8\n',
+    { tap: 'flag0' },
+    {
+      WEFT_TAP: 'env0',
+      WEFT_ADDRESS: '10.0.0.7/8',
+    },
+  );
   rmSync(join(stateDir, 'host.yaml'));
   assert.equal(config.tap, 'flag0');
   assert.equal(config.address, '10.0.0.7/8');
@@ -112,8 +116,14 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['gosip_port: 1', 'c.yaml:1:1: unknown key "gosip_port"; did you mean "gossip_port"?'],
   ['gossipPort: 1', 'c.yaml:1:1: unknown key "gossipPort"; did you mean "gossip_port"?'],
   ['log:\n  levl: info', 'c.yaml:2:3: unknown key "log.levl"; did you mean "log.level"?'],
-  ['quux_frobnicate: 1', 'c.yaml:1:1: unknown key "quux_frobnicate"; remove it, or see docs/CONFIG.md for the keys'],
-  ['log:\n  level: loud', 'c.yaml:2:10: log.level: "loud" is not valid; must be one of debug, info, warn, error, silent'],
+  [
+    'quux_frobnicate: 1',
+    'c.yaml:1:1: unknown key "quux_frobnicate"; remove it, or see docs/CONFIG.md for the keys',
+  ],
+  [
+    'log:\n  level: loud',
+    'c.yaml:2:10: log.level: "loud" is not valid; must be one of debug, info, warn, error, silent',
+  ],
   ['\ngossip_port: 99999', 'c.yaml:2:14: gossip_port: 99999 is not valid; must be at most 65535'],
   ['gossip_port: 1.5', 'c.yaml:1:14: gossip_port: 1.5 is not valid; must be a whole number'],
   ['gossip_port: many', 'c.yaml:1:14: gossip_port: "many" is not valid; must be a whole number'],
@@ -128,7 +138,10 @@ const MISTAKES: readonly (readonly [string, string])[] = [
     'c.yaml:3:5: seeds: "nonsense" is not valid; must be IP or IP:PORT ([IP]:PORT for IPv6) with a port other than 4789, 6081 and 8472',
   ],
   ['seeds: 192.0.2.1', 'c.yaml:1:8: seeds: "192.0.2.1" is not valid; must be a list, such as [a, b]'],
-  ['address: 10.0.0.1/33', 'c.yaml:1:10: address: "10.0.0.1/33" is not valid; must be an address with its prefix, such as 10.80.0.1/24, or auto'],
+  [
+    'address: 10.0.0.1/33',
+    'c.yaml:1:10: address: "10.0.0.1/33" is not valid; must be an address with its prefix, such as 10.80.0.1/24, or auto',
+  ],
   ['log: loud', 'c.yaml:1:6: log must hold settings; indent them under it'],
   ['just words', 'c.yaml:1:1: is not a list of settings; write `key: value` lines'],
   ['tap: "abc', 'c.yaml:1:10: Missing closing "quote; fix the YAML there'],
@@ -137,13 +150,19 @@ const MISTAKES: readonly (readonly [string, string])[] = [
 
 for (const [text, line] of MISTAKES) {
   test(`names file, line, column and fix for ${JSON.stringify(text)}`, () => {
-    assert.deepEqual(complaint(() => load(text)), { code: 'E_CONFIG', exit: 78, text: line });
+    assert.deepEqual(
+      complaint(() => load(text)),
+      { code: 'E_CONFIG', exit: 78, text: line },
+    );
   });
 }
 
 test('a mistake in a flag or variable is named as such', () => {
   assert.match(complaint(() => load('', { tap: 'far-too-long-for-linux' })).text, /^--tap: tap: /);
-  assert.match(complaint(() => load('', {}, { WEFT_FDB_LIMIT: '1' })).text, /^environment variable WEFT_FDB_LIMIT: .*must be at least 64$/);
+  assert.match(
+    complaint(() => load('', {}, { WEFT_FDB_LIMIT: '1' })).text,
+    /^environment variable WEFT_FDB_LIMIT: .*must be at least 64$/,
+  );
   assert.match(complaint(() => load('', {}, { WEFT_FDB_LIMIT: 'many' })).text, /must be a whole number$/);
 });
 
@@ -159,7 +178,10 @@ test('garbled host settings are a state error that names the file', () => {
 
 test('a named file that is missing, unreadable or huge is refused in one line', () => {
   const missing = { flags: { state_dir: stateDir }, env: { WEFT_CONFIG: join(folder, 'none.yaml') } };
-  assert.equal(complaint(() => loadConfig(missing)).text, 'none.yaml: cannot be read (ENOENT); check the path');
+  assert.equal(
+    complaint(() => loadConfig(missing)).text,
+    'none.yaml: cannot be read (ENOENT); check the path',
+  );
   const asFolder = { flags: { state_dir: stateDir }, env: {}, file: stateDir };
   assert.match(complaint(() => loadConfig(asFolder)).text, /cannot be read \(EISDIR\)/);
   assert.match(complaint(() => load('#'.repeat(300_000))).text, /keep it below/);
@@ -180,7 +202,10 @@ test('the socket named by flag or variable is found without reading any file', (
   assert.equal(loadSocketPath({ flags: { socket: '/a' }, env: {}, file }), '/a');
   assert.equal(loadSocketPath({ flags: {}, env: { WEFT_SOCKET: '/b' }, file }), '/b');
   assert.equal(loadSocketPath({ flags: {}, env: {}, file: write('s.yaml', 'socket: /c') }), '/c');
-  assert.match(complaint(() => loadSocketPath({ flags: {}, env: { WEFT_SOCKET: 'b' } })).text, /must be an absolute path/);
+  assert.match(
+    complaint(() => loadSocketPath({ flags: {}, env: { WEFT_SOCKET: 'b' } })).text,
+    /must be an absolute path/,
+  );
 });
 
 test('no text as a file does anything but load or complain in one line', () => {

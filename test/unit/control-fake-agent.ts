@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '../../agent/clock.ts';
 import type {
   AgentView,
   FdbReport,
@@ -55,7 +56,10 @@ export const SNAPSHOT: MetricsSnapshot = {
   fdbLimit: 8192,
   fdbMoves: 1,
   fdbEvictions: 0,
-  peers: [PEER_METRICS, { ...PEER_METRICS, peer: 'gamma"\\\n', state: 'down', lastHandshakeSec: null, rttSec: null }],
+  peers: [
+    PEER_METRICS,
+    { ...PEER_METRICS, peer: 'gamma"\\\n', state: 'down', lastHandshakeSec: null, rttSec: null },
+  ],
   handshakes: [{ result: 'ok', count: 2 }],
   handshakesStarted: 3,
   rekeys: 1,
@@ -119,7 +123,13 @@ export class FakeAgent implements AgentView {
       nodeId: NODE_ID,
       reason: null,
     } as const;
-    const evil = { ...up, name: 'ga\u001b[31mmma', state: 'down', rttMs: null, lastHandshakeMs: null } as const;
+    const evil = {
+      ...up,
+      name: 'ga\u001b[31mmma',
+      state: 'down',
+      rttMs: null,
+      lastHandshakeMs: null,
+    } as const;
     return { v: 1, peers: [up, { ...evil, reason: 'no answer' }] };
   }
 
@@ -142,7 +152,14 @@ export class FakeAgent implements AgentView {
     this.tokenRequests.push(request);
     const { uses, namePrefix, allow, ttlMs } = request;
     const limits = { uses, namePrefix, allow, expiresAt: 1_700_000_000_000 + ttlMs, vnis: [1] };
-    return { v: 1, token: 'weft1_abcdefgh', id: '0102', ...limits, seeds: ['192.0.2.1:7947'], admitter: 'alpha' };
+    return {
+      v: 1,
+      token: 'weft1_abcdefgh',
+      id: '0102',
+      ...limits,
+      seeds: ['192.0.2.1:7947'],
+      admitter: 'alpha',
+    };
   }
 
   vteps(): VtepsReport {
@@ -150,7 +167,8 @@ export class FakeAgent implements AgentView {
   }
 
   async addVtep({ address }: VtepRequest): Promise<VtepsReport> {
-    if (address.startsWith('203.')) throw new WeftError('E_REFUSED', 'segment 1 is sealed: vtep works on plain ones');
+    if (address.startsWith('203.'))
+      throw new WeftError('E_REFUSED', 'segment 1 is sealed: vtep works on plain ones');
     this.#vteps.push({ address, vni: 1 });
     return this.vteps();
   }
@@ -193,7 +211,13 @@ export async function serveFakeAgent(): Promise<Served> {
   const internalErrors: unknown[] = []; // bounded by the test
   const onInternalError = (error: unknown): void => void internalErrors.push(error);
   const metrics = new Metrics({ source: () => agent.metrics(), perPeer: 'auto', onError: onInternalError });
-  const server = await ControlServer.start({ socketPath: socket, view: agent, metrics, onInternalError });
+  const server = await ControlServer.start({
+    socketPath: socket,
+    view: agent,
+    metrics,
+    clock: systemClock,
+    onInternalError,
+  });
   const stop = async (): Promise<void> => {
     await server.close();
     rmSync(folder, { recursive: true });
