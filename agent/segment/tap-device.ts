@@ -1,0 +1,83 @@
+/**
+ * The TAP of a segment: made at start with the host's derived MAC and the segment's MTU, given its overlay address, and
+ * gone when the descriptor closes, unless it existed before (then it is left as it was found, without our address).
+ * Called by agent.ts; the data path gets the descriptor only.
+ */
+import { execFile } from 'node:child_process';
+import { closeFd, configureInterface, interfaceMac, interfaceMtu, openTap } from 'tun-tap';
+import { WeftError } from '../errors.ts';
+
+export interface TapSettings {
+  readonly name: string;
+  readonly mac: Uint8Array;
+  readonly mtuBytes: number;
+  /** Overlay address with prefix, or null for none. */
+  readonly address: string | null;
+}
+
+export interface TapDevice {
+  readonly fd: number;
+  readonly name: string;
+  readonly mac: Uint8Array;
+  readonly mtuBytes: number;
+  /** Removes the address and closes the descriptor; the kernel removes a TAP that it made. Never throws. */
+  close(): Promise<void>;
+}
+
+/** What TUNSETIFF and open answer, as one line each. */
+function explain(error: unknown, name: string): WeftError {
+  const code = (error as NodeJS.ErrnoException).code;
+  const options = { cause: error };
+  if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO')
+    return new WeftError('E_DEVICE', '/dev/net/tun is missing: load the tun module (modprobe tun) or pass the device into the container', options);
+  if (code === 'EPERM' || code === 'EACCES')
+    return new WeftError('E_PRIVILEGE', `cannot make TAP ${name}: run as root or with CAP_NET_ADMIN`, options);
+  if (code === 'EBUSY')
+    return new WeftError('E_DEVICE', `TAP ${name} is in use by another process: choose another name with --tap`, options);
+  if (code === 'EINVAL')
+    return new WeftError('E_DEVICE', `an interface named ${name} exists and is no multi-queue TAP: remove it or choose another name with --tap`, options);
+  return new WeftError('E_DEVICE', `cannot open TAP ${name}: ${String((error as Error).message)}`, options);
+}
+
+/**
+ * Opens and configures the TAP.
+ * @throws WeftError E_DEVICE, E_PRIVILEGE
+ */
+export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
+  let opened: { readonly fd: number; readonly name: string };
+  try {
+    opened = openTap(settings.name, { multiQueue: true, checksumOffload: true });
+  } catch (error) {
+    throw explain(error, settings.name);
+  }
+  const { fd, name } = opened;
+  try {
+    configureInterface(name, { mac: settings.mac, mtu: settings.mtuBytes, up: true });
+    if (settings.address !== null) await ip(['address', 'replace', settings.address, 'dev', name]);
+  } catch (error) {
+    closeFd(fd);
+    throw error instanceof WeftError ? error : explain(error, name);
+  }
+  return {
+    fd,
+    name,
+    mac: interfaceMac(name),
+    mtuBytes: interfaceMtu(name),
+    async close() {
+      // A TAP that existed before outlives the descriptor; the address is ours either way.
+      if (settings.address !== null) await ip(['address', 'del', settings.address, 'dev', name]).catch(() => {});
+      closeFd(fd);
+    },
+  };
+}
+
+/** Runs iproute2, the one tool that knows every way to set an address. */
+function ip(args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile('ip', [...args], (error, _stdout, stderr) => {
+      if (error === null) return resolve();
+      const detail = stderr.trim().split('\n')[0] || error.message;
+      reject(new WeftError('E_DEVICE', `ip ${args.join(' ')}: ${detail}`, { cause: error }));
+    });
+  });
+}

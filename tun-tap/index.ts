@@ -1,0 +1,137 @@
+/**
+ * Packet I/O for Node on Linux: TAP devices with virtio-net headers, batched UDP, batch AEAD with replay windows, one
+ * wait over all of them, and raw sockets. C moves bytes, TypeScript decides: a call handles a whole batch, and between
+ * two calls the caller looks at one descriptor per frame.
+ *
+ * Calls made at set-up time throw `Error` with `.code` an errno name. Calls made per batch never throw for what the
+ * network or the kernel does, and allocate nothing: they return counts and leave a status in each descriptor.
+ */
+
+import type { FrameBatch } from './frame-batch.ts';
+import { native } from './native-binding.ts';
+
+export { OpeningKey, ReplayWindow, SealingKey } from './aead.ts';
+export * from './frame-batch.ts';
+export { KIND, RECV, Receiver, type ReceiveSession, WRITE } from './receiver.ts';
+export { E, E_STRIDE, SEND, type SealedTunnel, Transmitter } from './transmitter.ts';
+
+/** What a TAP is opened with. */
+export interface TapOptions {
+  /** IFF_MULTI_QUEUE: further opens of the same name add queues. */
+  readonly multiQueue?: boolean;
+  /** TUN_F_CSUM: frames may come with a checksum that only holds the pseudo-header sum (F_NEEDS_CSUM). */
+  readonly checksumOffload?: boolean;
+}
+
+/**
+ * Opens `name` as a TAP (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR), non-blocking, making it if it does not exist. A TAP made
+ * here goes when its last descriptor closes.
+ * @throws Error ENOENT no /dev/net/tun; EPERM; EBUSY taken; EINVAL the name is another kind of interface
+ */
+export function openTap(
+  name: string,
+  options: TapOptions = {},
+): { readonly fd: number; readonly name: string } {
+  return native.openTap(name, Number(options.multiQueue ?? false), Number(options.checksumOffload ?? false));
+}
+
+/** Sets hardware address (6 bytes), MTU in bytes and the up flag, in this order, each if given. */
+export function configureInterface(
+  name: string,
+  settings: { readonly mac?: Uint8Array; readonly mtu?: number; readonly up?: boolean },
+): void {
+  if (settings.mac !== undefined) native.setMac(name, settings.mac);
+  if (settings.mtu !== undefined) native.setMtu(name, settings.mtu);
+  if (settings.up === true) native.setUp(name);
+}
+
+/** Kernel index, MTU in bytes, 6-byte hardware address of an interface. Throw ENODEV for an unknown one. */
+export const interfaceIndex = (name: string): number => native.interfaceIndex(name);
+export const interfaceMtu = (name: string): number => native.interfaceMtu(name);
+export const interfaceMac = (name: string): Uint8Array => native.interfaceMac(name);
+
+export interface UdpOptions {
+  /** IP literal to bind; `::` is dual-stack. */
+  readonly address: string;
+  /** 0 lets the kernel choose. */
+  readonly port: number;
+  readonly reusePort?: boolean;
+  readonly receiveBufferBytes?: number;
+  readonly sendBufferBytes?: number;
+  /** Never receives: least buffer and a filter that drops all. */
+  readonly sendOnly?: boolean;
+}
+
+export interface UdpSocket {
+  readonly fd: number;
+  readonly port: number;
+  /** What the kernel granted. */
+  readonly receiveBufferBytes: number;
+  readonly sendBufferBytes: number;
+}
+
+const DEFAULT_BUFFER_BYTES = 8 << 20;
+
+/**
+ * Opens an unconnected, non-blocking UDP socket: DF set, the kernel's path-MTU cache ignored (IP_PMTUDISC_PROBE).
+ * @throws Error EADDRINUSE, EADDRNOTAVAIL, EINVAL for an address that is no IP literal
+ */
+export function openUdp(options: UdpOptions): UdpSocket {
+  return native.openUdp(
+    options.address,
+    options.port,
+    Number(options.reusePort ?? false),
+    options.receiveBufferBytes ?? DEFAULT_BUFFER_BYTES,
+    options.sendBufferBytes ?? DEFAULT_BUFFER_BYTES,
+    Number(options.sendOnly ?? false),
+  );
+}
+
+/** Sends one datagram; for control traffic. Returns 0 or an errno. */
+export const sendDatagram = (fd: number, bytes: Uint8Array, ip: string, port: number): number =>
+  native.sendDatagram(fd, bytes, ip, port);
+
+/** Datagrams that the kernel dropped at this socket since it was opened, those of a filter included. */
+export const socketDrops = (fd: number): number => native.socketDrops(fd);
+
+/** The source address that the kernel would use towards `ip`; null without a route. Sends nothing. */
+export const localAddressFor = (ip: string): string | null => native.localAddressFor(ip);
+
+export const closeFd = (fd: number): void => native.closeFd(fd);
+
+/** An eventfd: any thread may signal it to end another thread's wait. */
+export const createEventFd = (): number => native.createEventFd();
+export const signalEventFd = (fd: number): number => native.signalEventFd(fd);
+
+/** One blocking wait over at most 31 descriptors. */
+export class WaitSet {
+  readonly #native: { wait(timeoutMs: number): number };
+  readonly #fds: readonly number[];
+
+  constructor(fds: readonly number[]) {
+    this.#fds = fds;
+    this.#native = new native.WaitSet(Int32Array.from(fds));
+  }
+
+  /** Bit i is set when descriptor i is readable or broken; 0 after `timeoutMs` or a signal. Blocks this thread. */
+  wait(timeoutMs: number): number {
+    return this.#native.wait(timeoutMs);
+  }
+
+  /** Resets the eventfd at position i. */
+  drainEvent(i: number): void {
+    native.drainEventFd(this.#fds[i] ?? -1);
+  }
+}
+
+/** An AF_PACKET socket on one interface: every frame in and out (KIND 4 = outgoing). */
+export const openPacketSocket = (name: string): number => native.openPacketSocket(name);
+/** Sends one whole Ethernet frame. Returns 0 or an errno. */
+export const sendPacket = (fd: number, frame: Uint8Array): number => native.sendPacket(fd, frame);
+/** Drains the socket into `batch`; returns the number of frames. */
+export const receivePackets = (fd: number, batch: FrameBatch): number => native.receivePackets(fd, batch);
+
+/** A raw ICMP socket. v4 receives with the IP header in front (raw(7)), v6 without (RFC 3542). */
+export const openIcmp = (family: 4 | 6): number => native.openIcmp(family);
+export const sendIcmp = (fd: number, bytes: Uint8Array, ip: string): number => native.sendIcmp(fd, bytes, ip);
+export const receiveIcmp = (fd: number, batch: FrameBatch): number => native.receiveIcmp(fd, batch);

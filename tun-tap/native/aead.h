@@ -1,0 +1,32 @@
+/*
+ * Authenticated encryption through the OpenSSL that Node itself exports: one context per key and direction, made once;
+ * per packet only the nonce changes (an IV-only re-initialisation, the cheapest path that EVP has).
+ *
+ *   nonce (96 bits) = 32 zero bits || 64-bit counter, big endian; tag 16 bytes
+ *
+ * Suites: 1 ChaCha20-Poly1305 (RFC 8439), 2 AES-256-GCM (SP 800-38D). The same counter is never to be sealed twice
+ * under one key: the caller owns the counter.
+ */
+#ifndef TUN_TAP_AEAD_H
+#define TUN_TAP_AEAD_H
+
+#include <openssl/evp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AEAD_KEY_BYTES 32
+#define AEAD_TAG_BYTES 16
+#define SUITE_CHACHA20_POLY1305 1
+#define SUITE_AES_256_GCM 2
+
+/* NULL if the suite is unknown or OpenSSL refuses. The key is copied into the context, which zeroes it when freed. */
+EVP_CIPHER_CTX *aead_new(int suite, const uint8_t key[AEAD_KEY_BYTES], int seal);
+void aead_free(EVP_CIPHER_CTX *ctx);
+/* Seals `len` bytes of `in` to `out` (may be the same), the tag directly behind. 1 on success. */
+int aead_seal(EVP_CIPHER_CTX *ctx, uint64_t counter, const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len,
+              uint8_t *out);
+/* Opens `len` bytes of ciphertext followed by the tag. 1 if the tag verifies; otherwise `out` holds nothing of use. */
+int aead_open(EVP_CIPHER_CTX *ctx, uint64_t counter, const uint8_t *aad, size_t aad_len, const uint8_t *in, size_t len,
+              uint8_t *out);
+
+#endif

@@ -1,0 +1,26 @@
+/* See batch.h. */
+#include "batch.h"
+
+#include "args.h"
+
+int batch_from_object(napi_env env, napi_value object, struct batch *out) {
+  int64_t capacity;
+  napi_value v;
+  size_t n;
+  if (!args_field_int(env, object, "capacity", &capacity)) return 0;
+  if (capacity < 1 || capacity > BATCH_MAX_FRAMES) {
+    throw_type(env, "batch: capacity out of range");
+    return 0;
+  }
+  out->capacity = (uint32_t)capacity;
+  if (!args_field(env, object, "bytes", &v) || !args_bytes(env, v, &out->bytes, &n)) return 0;
+  if (n < (size_t)capacity * SLOT_BYTES) goto small;
+  if (!args_field(env, object, "desc", &v) || !args_int32s(env, v, &out->desc, &n)) return 0;
+  if (n < (size_t)capacity * DESC_STRIDE) goto small;
+  if (!args_field(env, object, "from", &v) || !args_int32s(env, v, &out->from, &n)) return 0;
+  if (n < (size_t)capacity * FROM_STRIDE) goto small;
+  return 1;
+small:
+  throw_type(env, "batch: memory is smaller than capacity needs");
+  return 0;
+}
