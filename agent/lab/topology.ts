@@ -61,8 +61,8 @@ export class Topology {
   /** @throws WeftError E_DEVICE, and then `remove` clears what was made */
   async create(): Promise<void> {
     await this.#addNamespace(this.router);
-    const forward = this.family === 4 ? 'ipv4/ip_forward' : 'ipv6/conf/all/forwarding';
-    await run(['ip', 'netns', 'exec', this.router, 'sh', '-c', `echo 1 > /proc/sys/net/${forward}`]);
+    await setKernel(this.router, 'ipv4/ip_forward', 1);
+    await setKernel(this.router, 'ipv6/conf/all/forwarding', 1);
     for (const [i, node] of this.nodes.entries()) await this.#addHost(i + 1, node);
   }
 
@@ -77,6 +77,8 @@ export class Topology {
 
   async #addNamespace(namespace: string): Promise<void> {
     await ip(['netns', 'add', namespace]);
+    // Nobody else can hold our addresses: duplicate detection would only cost seconds.
+    await setKernel(namespace, 'ipv6/conf/default/accept_dad', 0);
     await ip(['-n', namespace, 'link', 'set', 'lo', 'up']);
   }
 
@@ -86,21 +88,24 @@ export class Topology {
     const bits = family === 4 ? 24 : 64;
     const gateway = addressOf(family, index, 1);
     const mtu = this.#mtuBytes;
-    // Addresses serve at once: nobody else can have them, so duplicate detection would only cost seconds.
-    const once = family === 6 ? ' nodad' : '';
     await ip(
       ['-n', this.router, '-batch', '-'],
       `link add ${node.routerInterface} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${node.namespace}
-       address add ${gateway}/${bits} dev ${node.routerInterface}${once}
+       address add ${gateway}/${bits} dev ${node.routerInterface}
        link set ${node.routerInterface} up\n`,
     );
     await ip(
       ['-n', node.namespace, '-batch', '-'],
-      `address add ${node.address}/${bits} dev eth0${once}
+      `address add ${node.address}/${bits} dev eth0
        link set eth0 up
        route add default via ${gateway}\n`,
     );
   }
+}
+
+/** Writes a setting under /proc/sys/net of a namespace; one that this kernel lacks is passed over. */
+async function setKernel(namespace: string, key: string, value: number): Promise<void> {
+  await run(['ip', 'netns', 'exec', namespace, 'sh', '-c', `echo ${value} > /proc/sys/net/${key}`]);
 }
 
 /** Member `member` of the subnet of host `index`. */
