@@ -1,0 +1,105 @@
+/**
+ * The admitter's memory: one JSON line for each host admitted, on disk before the answer leaves. Rows live until their
+ * certificate has been expired for a day. A torn last line is the trace of a power cut during a write that was never
+ * answered, and is dropped; damage anywhere else is refused, for it would free a used slot.
+ */
+import type { Clock } from '../clock.ts';
+import { WeftError } from '../errors.ts';
+import { toHex } from './sodium.ts';
+
+export interface AdmissionRow {
+  readonly tokenId: string;
+  readonly slot: number;
+  readonly requestId: string;
+  readonly nodeId: string;
+  readonly signPk: string;
+  readonly dhPk: string;
+  readonly name: string;
+  readonly cert: Uint8Array;
+  readonly expiresMs: number;
+  readonly addresses: readonly { readonly vni: number; readonly ip: string }[];
+}
+
+/** Where the rows are kept; the state directory implements it. */
+export interface AppendFile {
+  readonly path: string;
+  read(): string;
+  /** Replaces the content, atomically. */
+  truncate(text: string): void;
+  /** Returns only when the text is on disk. */
+  append(text: string): void;
+}
+
+const KEEP_AFTER_EXPIRY_MS = 86400_000;
+
+export class AdmissionLog {
+  readonly #file: AppendFile;
+  /** By request id; bounded by the uses of the tokens that this mesh's root has signed and that have not expired. */
+  readonly #rows = new Map<string, AdmissionRow>();
+
+  /** @throws WeftError E_STATE when a line other than the last is damaged */
+  constructor(file: AppendFile, clock: Clock) {
+    this.#file = file;
+    const lines = file.read().split('\n');
+    const last = lines.pop() ?? '';
+    for (const [i, line] of lines.entries()) {
+      const row = parseRow(line);
+      if (row === null)
+        throw new WeftError(
+          'E_STATE',
+          `${file.path}:${i + 1}: damaged row; restore the file from a backup, or move it away and give new tokens only`,
+        );
+      if (row.expiresMs + KEEP_AFTER_EXPIRY_MS > clock.wallMs()) this.#rows.set(row.requestId, row);
+    }
+    // A torn row was never answered: cut it off, so that the next row stands on a line of its own.
+    if (last !== '') file.truncate(lines.map((line) => `${line}\n`).join(''));
+  }
+
+  byRequest(requestId: string): AdmissionRow | undefined {
+    return this.#rows.get(requestId);
+  }
+
+  rows(): readonly AdmissionRow[] {
+    return [...this.#rows.values()];
+  }
+
+  usesOf(tokenId: string): number {
+    return this.rows().filter((row) => row.tokenId === tokenId).length;
+  }
+
+  nameHolder(name: string): string | null {
+    return this.rows().find((row) => row.name === name)?.nodeId ?? null;
+  }
+
+  keyHolder(signPk: Uint8Array, dhPk: Uint8Array): string | null {
+    const sign = toHex(signPk);
+    const dh = toHex(dhPk);
+    return this.rows().find((row) => row.signPk === sign || row.dhPk === dh)?.nodeId ?? null;
+  }
+
+  addressInUse(vni: number, ip: string): boolean {
+    return this.rows().some((row) => row.addresses.some((a) => a.vni === vni && a.ip === ip));
+  }
+
+  append(row: AdmissionRow): void {
+    this.#file.append(`${JSON.stringify({ ...row, cert: Buffer.from(row.cert).toString('base64') })}\n`);
+    this.#rows.set(row.requestId, row);
+  }
+}
+
+function parseRow(line: string): AdmissionRow | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('cert' in value) || typeof value.cert !== 'string')
+      return null;
+    const row = { ...(value as AdmissionRow), cert: new Uint8Array(Buffer.from(value.cert, 'base64')) };
+    const texts = [row.tokenId, row.requestId, row.nodeId, row.signPk, row.dhPk, row.name];
+    const whole =
+      texts.every((t) => typeof t === 'string') &&
+      Number.isFinite(row.expiresMs) &&
+      Array.isArray(row.addresses);
+    return whole ? row : null;
+  } catch {
+    return null;
+  }
+}

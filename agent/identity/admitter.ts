@@ -1,0 +1,221 @@
+/**
+ * Decides who becomes a member. A token only lets a host ask; the admitter that its certificate names counts its uses,
+ * gives name and address, and signs the certificate. The row is on disk before the answer leaves, and the same request
+ * gets the same bytes again, so that a lost answer costs nothing and a replayed request gains nothing.
+ *
+ * Checks stand in the order of cost and of what a stranger may learn: the token's signature first.
+ */
+import type { Clock } from '../clock.ts';
+import type { AdmissionLog, AdmissionRow } from './admission-log.ts';
+import { encodeAdmitted, encodeRefused, type RefusalCode } from './admission-reply.ts';
+import { BACKDATE_MS } from './genesis.ts';
+import { CAP, type NodeAddress, nodeIdOf, type ReadNodeCert, signNodeCert } from './node-cert.ts';
+import { parseNodeRequest, type ReadNodeRequest } from './node-request.ts';
+import { contains, formatPrefix, hostsOf } from './prefix.ts';
+import { equalBytes, toHex } from './sodium.ts';
+import { nameAllowed, parseTokenCert, type ReadTokenCert } from './token.ts';
+import type { TrustStore } from './trust-store.ts';
+
+/** What other members hold, as this admitter's membership view knows it. */
+export interface MeshView {
+  /** Node id (hex) that holds a name, or null. */
+  nameHolder(name: string): string | null;
+  /** Node id (hex) that a sign or DH key belongs to, or null. */
+  keyHolder(signPk: Uint8Array, dhPk: Uint8Array): string | null;
+  addressInUse(vni: number, ip: string): boolean;
+}
+
+export interface AdmitterOptions {
+  readonly trust: TrustStore;
+  readonly self: ReadNodeCert;
+  readonly signSecretKey: Uint8Array;
+  readonly log: AdmissionLog;
+  readonly view: MeshView;
+  readonly clock: Clock;
+}
+
+const ADMISSIONS_PER_SECOND = 5;
+/** What a token may give; admitters are made by a root only. */
+const GRANTABLE_CAPS = CAP.bridge | CAP.relay | CAP.plain;
+
+class Refused extends Error {
+  readonly code: RefusalCode;
+  constructor(code: RefusalCode, text: string) {
+    super(text);
+    this.code = code;
+  }
+}
+
+export type Outcome = {
+  readonly reply: Uint8Array;
+  readonly admitted: AdmissionRow | null;
+  readonly refused: RefusalCode | null;
+};
+
+export class Admitter {
+  readonly #o: AdmitterOptions;
+  /** Times of the latest admissions; bounded by ADMISSIONS_PER_SECOND. */
+  #recent: number[] = [];
+
+  constructor(options: AdmitterOptions) {
+    this.#o = options;
+  }
+
+  /** Answers one request. Never throws for what the network sent; disk failures do throw and nobody is admitted. */
+  handle(tokenCertBytes: Uint8Array, requestBytes: Uint8Array, sessionDhPk: Uint8Array): Outcome {
+    try {
+      const { row, repeated } = this.#admit(tokenCertBytes, requestBytes, sessionDhPk);
+      const reply = encodeAdmitted(row.cert, this.#o.trust.policy.bytes, this.#o.self.record.bytes);
+      return { reply, admitted: repeated ? null : row, refused: null };
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return { reply: encodeRefused(error.code, error.message), admitted: null, refused: error.code };
+    }
+  }
+
+  #admit(
+    tokenBytes: Uint8Array,
+    requestBytes: Uint8Array,
+    sessionDhPk: Uint8Array,
+  ): { row: AdmissionRow; repeated: boolean } {
+    const { trust, log, self } = this.#o;
+    const token = parseTokenCert(tokenBytes, trust.meshId, trust.rootPk);
+    if (token === null) throw new Refused('wrongMesh', 'the token belongs to another mesh');
+    const request = parseNodeRequest(requestBytes, trust.meshId);
+    if (request === null || !equalBytes(request.tokenId, token.id))
+      throw new Refused('malformed', 'the request is malformed');
+    if (!request.verify(token.tokenPk) || !equalBytes(request.dhPk, sessionDhPk))
+      throw new Refused('tokenSignature', 'the request is not signed by the token and the host that sent it');
+    const known = log.byRequest(toHex(request.id));
+    if (known !== undefined) return { row: known, repeated: true };
+    this.#checkToken(token);
+    if (token.count === 'strict' && !equalBytes(token.admitterId, self.nodeId))
+      throw new Refused(
+        'notAdmitter',
+        `host ${self.name} does not count this token; ask the host that made it`,
+      );
+    this.#checkHost(token, request);
+    const addresses = this.#assign(token, request);
+    const slot = log.usesOf(toHex(token.id)) + 1;
+    if (slot > token.uses)
+      throw new Refused('tokenUsedUp', `the token is used up: ${token.uses} of ${token.uses} uses`);
+    return { row: this.#issue(token, request, addresses, slot), repeated: false };
+  }
+
+  #checkToken(token: ReadTokenCert): void {
+    const now = this.#o.trust.nowMs();
+    if (now >= token.expiresMs)
+      throw new Refused('tokenExpired', `the token expired at ${new Date(token.expiresMs).toISOString()}`);
+    if (now + BACKDATE_MS < token.notBeforeMs)
+      throw new Refused(
+        'tokenNotYetValid',
+        `the token is valid from ${new Date(token.notBeforeMs).toISOString()}`,
+      );
+  }
+
+  #checkHost(token: ReadTokenCert, request: ReadNodeRequest): void {
+    const { log, view, clock } = this.#o;
+    if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(request.name))
+      throw new Refused('malformed', 'the host name is not made of a-z, 0-9 and hyphens');
+    if (!nameAllowed(token, request.name))
+      throw new Refused(
+        'nameNotAllowed',
+        `the token does not allow the name '${request.name}': it must ${token.nameRule === 'exact' ? 'be' : 'begin with'} '${token.name}'`,
+      );
+    if (request.caps & ~(token.caps & GRANTABLE_CAPS))
+      throw new Refused('rightsNotAllowed', 'the token does not give the rights that were asked for');
+    if (!request.vnis.every((vni) => token.vnis.includes(vni)))
+      throw new Refused('segmentNotAllowed', 'the token does not give the segment that was asked for');
+    const id = toHex(nodeIdOf(request.signPk, request.dhPk));
+    const keyOwner =
+      log.keyHolder(request.signPk, request.dhPk) ?? view.keyHolder(request.signPk, request.dhPk);
+    if (keyOwner !== null)
+      throw new Refused(
+        'keyInUse',
+        'a key of this host is already certified: remove its state directory to join anew',
+      );
+    const holder = log.nameHolder(request.name) ?? view.nameHolder(request.name);
+    if (holder !== null && holder !== id)
+      throw new Refused(
+        'nameTaken',
+        `the name '${request.name}' is held by another host: choose another with --name`,
+      );
+    const now = clock.monotonicMs();
+    this.#recent = this.#recent.filter((at) => now - at < 1000);
+    if (this.#recent.length >= ADMISSIONS_PER_SECOND)
+      throw new Refused('tooFast', 'too many hosts are joining at this moment: try again');
+    this.#recent.push(now);
+  }
+
+  /** One address per segment: the one asked for, or the lowest that is free. */
+  #assign(token: ReadTokenCert, request: ReadNodeRequest): NodeAddress[] {
+    const vnis = request.vnis.length > 0 ? request.vnis : token.vnis;
+    return vnis.map((vni) => {
+      const rule = this.#o.trust.segment(vni);
+      if (rule === undefined) throw new Refused('segmentNotAllowed', `this mesh has no segment ${vni}`);
+      const taken = (ip: string): boolean =>
+        this.#o.log.addressInUse(vni, ip) || this.#o.view.addressInUse(vni, ip);
+      const wanted = request.addresses.find((a) => a.vni === vni)?.prefix;
+      if (wanted === undefined) {
+        for (const ip of hostsOf(rule.prefix))
+          if (!taken(ip)) return { vni, prefix: { ip, length: rule.prefix.length } };
+        throw new Refused('noAddressLeft', `no address of ${formatPrefix(rule.prefix)} is free`);
+      }
+      if (!contains(rule.prefix, wanted.ip) || wanted.length !== rule.prefix.length)
+        throw new Refused(
+          'addressOutside',
+          `${formatPrefix(wanted)} is not in the segment's network ${formatPrefix(rule.prefix)}`,
+        );
+      if (taken(wanted.ip))
+        throw new Refused(
+          'addressTaken',
+          `the address ${wanted.ip} is held by another host: choose another or --address auto`,
+        );
+      return { vni, prefix: wanted };
+    });
+  }
+
+  #issue(
+    token: ReadTokenCert,
+    request: ReadNodeRequest,
+    addresses: readonly NodeAddress[],
+    slot: number,
+  ): AdmissionRow {
+    const { trust, self, signSecretKey, log, clock } = this.#o;
+    const now = Math.max(clock.wallMs(), trust.nowMs());
+    const life = Math.min(token.nodeLifeSec, trust.policy.nodeLifeSec) * 1000;
+    const cert = signNodeCert(
+      {
+        signPk: request.signPk,
+        dhPk: request.dhPk,
+        name: request.name,
+        caps: request.caps | (token.caps & CAP.bridge),
+        tokenId: token.id,
+        slot,
+        issuerId: self.record.id.slice(0, 16),
+        requestId: request.id.slice(0, 16),
+        notBeforeMs: now - BACKDATE_MS,
+        expiresMs: now + life,
+        generation: 1,
+        vnis: addresses.map((a) => a.vni),
+        addresses,
+      },
+      trust.meshId,
+      signSecretKey,
+    );
+    const row: AdmissionRow = {
+      tokenId: toHex(token.id),
+      slot,
+      requestId: toHex(request.id),
+      nodeId: toHex(nodeIdOf(request.signPk, request.dhPk)),
+      signPk: toHex(request.signPk),
+      dhPk: toHex(request.dhPk),
+      name: request.name,
+      cert,
+      expiresMs: now + life,
+      addresses: addresses.map((a) => ({ vni: a.vni, ip: a.prefix.ip })),
+    };
+    log.append(row);
+    return row;
+  }
+}

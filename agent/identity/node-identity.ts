@@ -1,0 +1,130 @@
+/**
+ * What the state directory of a member holds, read and checked as a whole: keys that belong to the certificate, a
+ * certificate that belongs to the mesh, and the counters that make boots and incarnations grow without a clock.
+ *
+ * mesh.bin is `mesh id[32] | root pk[32] | root nonce[16]`.
+ */
+import type { Clock } from '../clock.ts';
+import { WeftError } from '../errors.ts';
+import type { NodeKeys } from './genesis.ts';
+import type { ReadNodeCert } from './node-cert.ts';
+import { meshIdOf, parsePolicy, type SignedPolicy } from './policy.ts';
+import { concat, dhKeyPair, equalBytes, type KeyPair, signingKeyPair } from './sodium.ts';
+import { STATE_FILE, type StateDir } from './state-dir.ts';
+import { TrustStore } from './trust-store.ts';
+
+export interface MeshRef {
+  readonly meshId: Uint8Array;
+  readonly rootPk: Uint8Array;
+  readonly rootNonce: Uint8Array;
+}
+
+export interface NodeIdentity extends MeshRef {
+  readonly keys: NodeKeys;
+  readonly psk: Uint8Array;
+  readonly policy: SignedPolicy;
+  readonly cert: ReadNodeCert;
+  readonly certBytes: Uint8Array;
+  /** The issuer's certificate; empty when a root signed ours. */
+  readonly admitterBytes: Uint8Array;
+  readonly trust: TrustStore;
+  /** Only on a host that holds the mesh's root. */
+  readonly root: KeyPair | null;
+}
+
+/** Whether the directory holds a member that was admitted. */
+export const holdsMember = (state: StateDir): boolean => state.has(STATE_FILE.cert);
+
+export function writeMeshRef(state: StateDir, mesh: MeshRef): void {
+  state.write(STATE_FILE.mesh, concat(mesh.meshId, mesh.rootPk, mesh.rootNonce));
+}
+
+/** The node's keys. @throws WeftError E_STATE */
+export function readNodeKeys(state: StateDir): NodeKeys {
+  return {
+    sign: signingKeyPair(state.read(STATE_FILE.signKey, 32)),
+    dh: dhKeyPair(state.read(STATE_FILE.dhKey, 32)),
+  };
+}
+
+export function writeNodeKeys(state: StateDir, keys: NodeKeys): void {
+  state.write(STATE_FILE.signKey, keys.sign.secretKey.slice(0, 32));
+  state.write(STATE_FILE.dhKey, keys.dh.secretKey);
+}
+
+/**
+ * Reads and checks everything.
+ * @throws WeftError E_NO_STATE, E_STATE, E_CLOCK (the machine's clock is before the certificate's start), E_RECORD
+ */
+export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
+  if (!holdsMember(state))
+    throw new WeftError(
+      'E_NO_STATE',
+      `${state.path} holds no member: run \`weft init\` for a new mesh or \`weft up --token-file FILE\` to join one`,
+    );
+  const raw = state.read(STATE_FILE.mesh, 80);
+  const mesh = { meshId: raw.slice(0, 32), rootPk: raw.slice(32, 64), rootNonce: raw.slice(64) };
+  if (!equalBytes(meshIdOf(mesh.rootPk, mesh.rootNonce), mesh.meshId))
+    throw state.damaged(STATE_FILE.mesh, 'is damaged');
+  const policy = parsePolicy(state.read(STATE_FILE.policy), mesh.meshId, mesh.rootPk);
+  if (policy === null) throw state.damaged(STATE_FILE.policy, "is damaged or not signed by this mesh's root");
+  const keys = readNodeKeys(state);
+  const certBytes = state.read(STATE_FILE.cert);
+  const admitterBytes = state.has(STATE_FILE.admitter) ? state.read(STATE_FILE.admitter) : new Uint8Array(0);
+  const trust = new TrustStore({ ...mesh, policy }, clock);
+  const verdict = trust.verifyNodeCert(certBytes, admitterBytes);
+  if (!verdict.ok) {
+    if (verdict.reason.includes('expired') || verdict.reason.includes('starts at'))
+      throw new WeftError(
+        'E_CLOCK',
+        `${verdict.reason}; this machine's clock says ${new Date(clock.wallMs()).toISOString()}`,
+      );
+    throw state.damaged(STATE_FILE.cert, `is refused (${verdict.reason})`);
+  }
+  const { cert } = verdict;
+  if (clock.wallMs() + policy.leewaySec * 1000 < cert.notBeforeMs)
+    throw new WeftError(
+      'E_CLOCK',
+      `the clock of this machine (${new Date(clock.wallMs()).toISOString()}) is before the start of its certificate (${new Date(cert.notBeforeMs).toISOString()}): set the clock`,
+    );
+  if (!equalBytes(cert.signPk, keys.sign.publicKey) || !equalBytes(cert.dhPk, keys.dh.publicKey))
+    throw state.damaged(STATE_FILE.cert, 'does not belong to the keys beside it');
+  const root = state.has(STATE_FILE.rootKey) ? signingKeyPair(state.read(STATE_FILE.rootKey, 32)) : null;
+  return {
+    ...mesh,
+    keys,
+    psk: state.read(STATE_FILE.psk, 32),
+    policy,
+    cert,
+    certBytes,
+    admitterBytes,
+    trust,
+    root,
+  };
+}
+
+export interface Counters {
+  /** Of gossip: grows with each start. */
+  boot: number;
+  /** Of this node's records. */
+  incarnation: number;
+}
+
+/** The counters of the last run; zeros for a new member. @throws WeftError E_STATE */
+export function readCounters(state: StateDir): Counters {
+  if (!state.has(STATE_FILE.counters)) return { boot: 0, incarnation: 0 };
+  try {
+    const value: unknown = JSON.parse(Buffer.from(state.read(STATE_FILE.counters)).toString('utf8'));
+    const { boot, incarnation } = value as Counters;
+    if (Number.isSafeInteger(boot) && Number.isSafeInteger(incarnation) && boot >= 0 && incarnation >= 0)
+      return { boot, incarnation };
+  } catch (error) {
+    if (error instanceof WeftError) throw error;
+  }
+  throw state.damaged(STATE_FILE.counters, 'is damaged');
+}
+
+/** On disk before it returns: use a counter only after this. */
+export function writeCounters(state: StateDir, counters: Counters): void {
+  state.write(STATE_FILE.counters, `${JSON.stringify(counters)}\n`);
+}

@@ -1,0 +1,230 @@
+/**
+ * The join token: what lets a host ask to be admitted. It holds a certificate, signed by a root, that names the limits,
+ * and the secret key of that certificate, with which the request is signed. It admits nobody by itself: an admitter
+ * counts its uses. Text: `weft1_` and base64url of
+ *
+ *   u8 version = 1 | block TokenCert | token seed[32] | mesh id[32] | root pk[32] | root nonce[16] | psk[32]
+ *   u64 policy seq | policy id[32] | u8 seeds (<=4): ip[16] u16 sealed port u16 gossip port dh pk[32] sign pk[32]
+ *   u32 crc32 of everything before
+ *
+ * TokenCert body: token pk[32] | u64 nbf ms | u64 exp ms | u32 uses | u8 count (1 strict, 2 each) | counting admitter[32]
+ *   u8 name rule (0 any, 1 prefix, 2 exact) | text name (<=63) | u8 vnis (<=8): u32 | u16 caps | u32 node life s
+ *   nonce[16] | extensions
+ */
+import { crc32 } from 'node:zlib';
+import type { Clock, Rng } from '../clock.ts';
+import { ipFromBytes, ipToBytes } from '../endpoint.ts';
+import { WeftError } from '../errors.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { MAX_CERT_VNIS, MAX_NAME_BYTES } from './node-cert.ts';
+import { meshIdOf } from './policy.ts';
+import { parseRecord, type RawRecord, recordSignedBy, signRecord, skipExtensions } from './record.ts';
+import { equalBytes, signingKeyPair } from './sodium.ts';
+
+const PREFIX = 'weft1_';
+const VERSION = 1;
+const MAX_SEEDS = 4;
+const MAX_TOKEN_CERT = 512;
+
+export interface TokenSeed {
+  readonly ip: string;
+  readonly sealedPort: number;
+  readonly gossipPort: number;
+  readonly dhPk: Uint8Array;
+  readonly signPk: Uint8Array;
+}
+
+export interface TokenCert {
+  readonly tokenPk: Uint8Array;
+  readonly notBeforeMs: number;
+  readonly expiresMs: number;
+  readonly uses: number;
+  readonly count: 'strict' | 'each';
+  /** Node id of the admitter that counts. */
+  readonly admitterId: Uint8Array;
+  readonly nameRule: 'any' | 'prefix' | 'exact';
+  readonly name: string;
+  readonly vnis: readonly number[];
+  readonly caps: number;
+  readonly nodeLifeSec: number;
+}
+
+export interface ReadTokenCert extends TokenCert {
+  readonly record: RawRecord;
+  /** First 16 bytes of the object id. */
+  readonly id: Uint8Array;
+}
+
+export interface Token {
+  readonly cert: ReadTokenCert;
+  readonly seed: Uint8Array;
+  readonly meshId: Uint8Array;
+  readonly rootPk: Uint8Array;
+  readonly rootNonce: Uint8Array;
+  readonly psk: Uint8Array;
+  readonly policySeq: number;
+  readonly policyId: Uint8Array;
+  readonly seeds: readonly TokenSeed[];
+}
+
+/** A name may begin with this token's prefix, or must be its name. */
+export function nameAllowed(cert: TokenCert, name: string): boolean {
+  if (cert.nameRule === 'any') return true;
+  return cert.nameRule === 'exact' ? name === cert.name : name.startsWith(cert.name);
+}
+
+const NAME_RULES = ['any', 'prefix', 'exact'] as const;
+
+function signTokenCert(
+  cert: TokenCert,
+  nonce: Uint8Array,
+  meshId: Uint8Array,
+  rootSecretKey: Uint8Array,
+): Uint8Array {
+  const w = new ByteWriter().bytes(cert.tokenPk).u64(cert.notBeforeMs).u64(cert.expiresMs).u32(cert.uses);
+  w.u8(cert.count === 'strict' ? 1 : 2).bytes(cert.admitterId);
+  w.u8(NAME_RULES.indexOf(cert.nameRule))
+    .text(cert.name)
+    .list(cert.vnis, (vni) => w.u32(vni));
+  w.u16(cert.caps).u32(cert.nodeLifeSec).bytes(nonce);
+  return signRecord('tokenCert', meshId, w.finish(), rootSecretKey);
+}
+
+/** Reads a TokenCert that `rootPk` signed. Null for anything else. */
+export function parseTokenCert(
+  bytes: Uint8Array,
+  meshId: Uint8Array,
+  rootPk: Uint8Array,
+): ReadTokenCert | null {
+  const record = parseRecord('tokenCert', meshId, bytes);
+  if (record === null || !recordSignedBy(record, rootPk)) return null;
+  const r = new ByteReader(record.body);
+  const tokenPk = r.bytes(32);
+  const notBeforeMs = r.u64();
+  const expiresMs = r.u64();
+  const uses = r.u32();
+  const count = r.u8();
+  const admitterId = r.bytes(32);
+  const nameRule = NAME_RULES[r.u8()];
+  const name = r.text(MAX_NAME_BYTES);
+  const vnis = r.list(MAX_CERT_VNIS, () => r.u32());
+  const caps = r.u16();
+  const nodeLifeSec = r.u32();
+  r.bytes(16);
+  if (!skipExtensions(r) || count < 1 || count > 2 || nameRule === undefined) return null;
+  return {
+    tokenPk,
+    notBeforeMs,
+    expiresMs,
+    uses,
+    count: count === 1 ? 'strict' : 'each',
+    admitterId,
+    nameRule,
+    name,
+    vnis,
+    caps,
+    nodeLifeSec,
+    record,
+    id: record.id.slice(0, 16),
+  };
+}
+
+export interface NewToken extends Omit<TokenCert, 'tokenPk'> {
+  readonly meshId: Uint8Array;
+  readonly rootPk: Uint8Array;
+  readonly rootNonce: Uint8Array;
+  readonly rootSecretKey: Uint8Array;
+  readonly psk: Uint8Array;
+  readonly policySeq: number;
+  readonly policyId: Uint8Array;
+  readonly seeds: readonly TokenSeed[];
+}
+
+/** Makes a token. The text is the secret: whoever reads it can ask to join within its limits. */
+export function createToken(
+  options: NewToken,
+  rng: Rng,
+): { readonly text: string; readonly cert: ReadTokenCert } {
+  const seed = rng.fill(new Uint8Array(32));
+  const tokenPk = signingKeyPair(seed).publicKey;
+  const certBytes = signTokenCert(
+    { ...options, tokenPk },
+    rng.fill(new Uint8Array(16)),
+    options.meshId,
+    options.rootSecretKey,
+  );
+  const w = new ByteWriter()
+    .u8(VERSION)
+    .block(certBytes)
+    .bytes(seed)
+    .bytes(options.meshId)
+    .bytes(options.rootPk);
+  w.bytes(options.rootNonce).bytes(options.psk).u64(options.policySeq).bytes(options.policyId);
+  w.list(options.seeds.slice(0, MAX_SEEDS), (s) =>
+    w.bytes(ipToBytes(s.ip)).u16(s.sealedPort).u16(s.gossipPort).bytes(s.dhPk).bytes(s.signPk),
+  );
+  const body = w.finish();
+  const bytes = new ByteWriter().bytes(body).u32(crc32(body)).finish();
+  const cert = parseTokenCert(certBytes, options.meshId, options.rootPk);
+  if (cert === null) throw new RangeError('token limits cannot be encoded');
+  return { text: PREFIX + Buffer.from(bytes).toString('base64url'), cert };
+}
+
+function refuse(what: string): never {
+  throw new WeftError('E_TOKEN', what);
+}
+
+/**
+ * Reads the text of a token and checks it against itself: damage, version, signature, times.
+ * @throws WeftError E_TOKEN with one line that says what is wrong
+ */
+export function parseToken(text: string, clock: Clock): Token {
+  const trimmed = text.trim();
+  if (trimmed === '') refuse('the token is empty: pass the file that `weft token create --out FILE` wrote');
+  if (!/^weft\d+_/.test(trimmed)) refuse('this is no weft token: it should begin with weft1_');
+  if (!trimmed.startsWith(PREFIX))
+    refuse(
+      `the token is of version ${trimmed.slice(0, trimmed.indexOf('_'))}, newer than this weft: upgrade weft`,
+    );
+  const encoded = trimmed.slice(PREFIX.length);
+  if (!/^[A-Za-z0-9_-]*$/.test(encoded)) refuse('the token is damaged: it has characters that no token has');
+  const bytes = new Uint8Array(Buffer.from(encoded, 'base64url'));
+  if (bytes.length < 8 || bytes[0] !== VERSION) refuse('the token is damaged or cut off: copy it again');
+  const body = bytes.subarray(0, bytes.length - 4);
+  if (new DataView(bytes.buffer, bytes.byteOffset).getUint32(body.length) !== crc32(body))
+    refuse('the token is damaged or cut off (its checksum does not match): copy it again');
+  const token = readToken(body);
+  if (token === null) refuse('the token is damaged: its parts do not belong together');
+  const now = clock.wallMs();
+  if (now >= token.cert.expiresMs)
+    refuse(
+      `the token expired at ${new Date(token.cert.expiresMs).toISOString()}: create a new one with \`weft token create\``,
+    );
+  return token;
+}
+
+function readToken(body: Uint8Array): Token | null {
+  const r = new ByteReader(body);
+  r.u8();
+  const certBytes = r.block(MAX_TOKEN_CERT);
+  const token = {
+    seed: r.bytes(32),
+    meshId: r.bytes(32),
+    rootPk: r.bytes(32),
+    rootNonce: r.bytes(16),
+    psk: r.bytes(32),
+    policySeq: r.u64(),
+    policyId: r.bytes(32),
+    seeds: r.list(MAX_SEEDS, () => ({
+      ip: ipFromBytes(r.bytes(16)),
+      sealedPort: r.u16(),
+      gossipPort: r.u16(),
+      dhPk: r.bytes(32),
+      signPk: r.bytes(32),
+    })),
+  };
+  if (!r.done || !equalBytes(meshIdOf(token.rootPk, token.rootNonce), token.meshId)) return null;
+  const cert = parseTokenCert(certBytes, token.meshId, token.rootPk);
+  if (cert === null || !equalBytes(signingKeyPair(token.seed).publicKey, cert.tokenPk)) return null;
+  return { ...token, cert };
+}
