@@ -96,3 +96,52 @@ export const zero = (bytes: Uint8Array): void => {
 };
 
 export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** X25519 of a secret and a public key; null for a low-order public key. */
+export function x25519(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null {
+  try {
+    return sodium.crypto_scalarmult(secretKey, publicKey);
+  } catch {
+    return null;
+  }
+}
+
+/** ChaCha20-Poly1305 of RFC 8439: ciphertext and tag. */
+export const chachaSeal = (plaintext: Uint8Array, aad: Uint8Array, nonce12: Uint8Array, key: Uint8Array): Uint8Array =>
+  sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, aad, null, nonce12, key);
+
+/** The plaintext, or null when the tag does not verify. */
+export function chachaOpen(
+  sealed: Uint8Array,
+  aad: Uint8Array,
+  nonce12: Uint8Array,
+  key: Uint8Array,
+): Uint8Array | null {
+  try {
+    return sodium.crypto_aead_chacha20poly1305_ietf_decrypt(null, sealed, aad, nonce12, key);
+  } catch {
+    return null;
+  }
+}
+
+/** XChaCha20-Poly1305 with associated data. */
+export const xchachaSealWith = (
+  plaintext: Uint8Array,
+  aad: Uint8Array,
+  nonce24: Uint8Array,
+  key: Uint8Array,
+): Uint8Array => sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, aad, null, nonce24, key);
+
+/** The plaintext, or null when the tag does not verify. */
+export function xchachaOpenWith(
+  sealed: Uint8Array,
+  aad: Uint8Array,
+  nonce24: Uint8Array,
+  key: Uint8Array,
+): Uint8Array | null {
+  try {
+    return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(null, sealed, aad, nonce24, key);
+  } catch {
+    return null;
+  }
+}
