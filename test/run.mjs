@@ -171,7 +171,7 @@ function runSanitized(only) {
     // Node keeps what it allocated until it ends, which is no leak of ours.
     ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1:strict_string_checks=1',
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
-    TUN_TAP_SANITIZE: '1',
+    TUN_TAP_BUILD: 'sanitize',
   };
   return runFiles(testFiles('tun-tap', only), { env });
 }

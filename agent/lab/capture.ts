@@ -98,7 +98,7 @@ export class Capture {
 
 /** Whether an Ethernet frame holds a first fragment of UDP from or to `port`. */
 export function usesPort(frame: Buffer, port: number): boolean {
-  if (frame.length < ETHERNET_BYTES + 48) return false;
+  if (frame.length < ETHERNET_BYTES + 28) return false;
   const type = frame.readUInt16BE(12);
   const at = ETHERNET_BYTES;
   if (type === ETHERTYPE.ipv4 && frame[at + 9] === UDP) {

@@ -44,10 +44,9 @@ async function buildUnderlay(lab: Lab): Promise<string> {
 
 async function startFirst(lab: Lab): Promise<string> {
   const host = firstHost(lab);
-  await host.weftOk(
-    ['init', '--name', host.name, '--address', OVERLAY, '--underlay', host.node.address],
-    { signal: lab.signal },
-  );
+  await host.weftOk(['init', '--name', host.name, '--address', OVERLAY, '--underlay', host.node.address], {
+    signal: lab.signal,
+  });
   host.start(['run']);
   const status = await host.ready(lab.signal);
   return `${status.name} made mesh ${status.mesh}, ${status.mode} ${status.encap}, ${status.address} on ${status.tap}`;
