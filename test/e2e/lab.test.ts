@@ -56,7 +56,7 @@ test('three hosts: every step is true, in under a minute, and nothing is left', 
     assert.match(out, new RegExp(`^  ✓ ${title} `, 'm'));
   }
   assert.match(out, /host1 -> host2 {2}20\/20, 0 % loss {2}rtt/);
-  assert.doesNotMatch(out, /✗|weft1_|\u001b/);
+  for (const never of ['✗', 'weft1_', '\u001b']) assert.ok(!out.includes(never), never);
   assert.deepEqual(await traces(), before);
   assert.deepEqual(await processes(), []);
 });

@@ -61,7 +61,8 @@ function crossings(encap: 'vxlan' | 'geneve'): void {
   });
 
   test('frames with one and two tags cross unchanged, up to MTU + 22', async () => {
-    const single = [18, 19, 64, 1000, mtu + 18];
+    // A receiving kernel discards a tagged frame without room for a type behind the tag and two bytes more.
+    const single = [20, 21, 64, 1000, mtu + 18];
     const double = [22, 23, 64, 1000, mtu + 21, mtu + 22];
     await same([
       ...single.map((size) => frame({ to: target.mac, from: SOURCE, tags: [VLAN_TAG], size })),

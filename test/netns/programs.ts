@@ -128,23 +128,9 @@ export class Recording {
     const file = join(folder, `recording-${Recording.#count++}.pcap`);
     const { direction = 'inout', filter } = options;
     const [program = '', ...args] = inside(namespace, [
-      ...[
-        'tcpdump',
-        '-i',
-        device,
-        '-Q',
-        direction,
-        '-w',
-        file,
-        '-U',
-        '-s',
-        '0',
-        '-n',
-        '-B',
-        '65536',
-        '-Z',
-        'root',
-      ],
+      ...['tcpdump', '--immediate-mode', '-i', device, '-Q', direction, '-w', file, '-U', '-n', '-Z', 'root'],
+      // In immediate mode every slot of the ring has room for the whole snapshot length: 4,096 slots.
+      ...['-s', '16384', '-B', '65536'],
       ...(filter === undefined ? [] : [filter]),
     ]);
     const child = spawn(program, args, { env: { ...CHILD_ENV }, stdio: ['ignore', 'ignore', 'pipe'] });
