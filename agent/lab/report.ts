@@ -28,6 +28,8 @@ const TEXT_COLUMNS = 66;
 export class Report {
   readonly #screen: Screen;
   readonly #clock: Clock;
+  /** Details of the step under way, shown below its line; bounded by what one step says. */
+  #held: string[] | null = null;
 
   constructor(screen: Screen = processScreen(), clock: Clock = systemClock) {
     this.#screen = screen;
@@ -39,7 +41,8 @@ export class Report {
   }
 
   line(text = ''): void {
-    this.#screen.write(`${text}\n`);
+    if (this.#held !== null) this.#held.push(text);
+    else this.#screen.write(`${text}\n`);
   }
 
   /** Lines under a step. */
@@ -55,6 +58,7 @@ export class Report {
     const startMs = this.#clock.monotonicMs();
     const name = title.padEnd(TITLE_COLUMNS);
     if (this.#screen.terminal) this.#screen.write(`  … ${name}\r`);
+    this.#held = [];
     try {
       const text = await work();
       this.#ended('✓', 'green', name, text, startMs);
@@ -66,8 +70,11 @@ export class Report {
 
   #ended(mark: string, colour: 'green' | 'red', name: string, text: string, startMs: number): void {
     const took = `${((this.#clock.monotonicMs() - startMs) / 1000).toFixed(1)} s`;
+    const details = this.#held ?? [];
+    this.#held = null;
     const time = paint(took.padStart(7), 'dim', this.coloured);
     this.line(`  ${paint(mark, colour, this.coloured)} ${name} ${text.padEnd(TEXT_COLUMNS)} ${time}`);
+    for (const line of details) this.line(line);
   }
 }
 
