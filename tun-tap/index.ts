@@ -103,6 +103,9 @@ export const closeFd = (fd: number): void => native.closeFd(fd);
 export const createEventFd = (): number => native.createEventFd();
 export const signalEventFd = (fd: number): number => native.signalEventFd(fd);
 
+/** Writes CLOCK_MONOTONIC in milliseconds to `into[0]`; a returned number would be a heap object per call. */
+export const readClock = (into: Float64Array): void => native.readClock(into);
+
 /** One blocking wait over at most 31 descriptors. */
 export class WaitSet {
   readonly #native: { wait(timeoutMs: number): number };

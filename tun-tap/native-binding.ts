@@ -91,6 +91,7 @@ interface NativeBinding {
   createEventFd(): number;
   signalEventFd(fd: number): number;
   drainEventFd(fd: number): number;
+  readClock(into: Float64Array): void;
   openPacketSocket(name: string): number;
   sendPacket(fd: number, frame: Uint8Array): number;
   receivePackets(fd: number, batch: NativeBatch): number;

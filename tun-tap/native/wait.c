@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WAIT_MAX_FDS 31
@@ -82,6 +83,21 @@ static napi_value event_drain(napi_env env, napi_callback_info info) {
   return value_int(env, n < 0 ? 0 : (int64_t)count);
 }
 
+/* readClock(Float64Array): CLOCK_MONOTONIC in milliseconds to [0]. A number returned would be a heap object per call. */
+static napi_value read_clock(napi_env env, napi_callback_info info) {
+  struct args a;
+  napi_typedarray_type type;
+  size_t n;
+  void *at;
+  struct timespec t;
+  if (!args_read(env, info, 1, &a)) return NULL;
+  if (napi_get_typedarray_info(env, a.at[0], &type, &n, &at, NULL, NULL) != napi_ok || type != napi_float64_array || n < 1)
+    return throw_type(env, "expected a Float64Array");
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  *(double *)at = (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+  return NULL;
+}
+
 int wait_register(napi_env env, napi_value exports) {
   napi_property_descriptor methods[] = {{"wait", NULL, wait_wait, NULL, NULL, NULL, napi_default, NULL}};
   napi_value type;
@@ -89,5 +105,5 @@ int wait_register(napi_env env, napi_value exports) {
          napi_set_named_property(env, exports, "WaitSet", type) == napi_ok &&
          args_method(env, exports, "createEventFd", event_new) &&
          args_method(env, exports, "signalEventFd", event_signal) &&
-         args_method(env, exports, "drainEventFd", event_drain);
+         args_method(env, exports, "drainEventFd", event_drain) && args_method(env, exports, "readClock", read_clock);
 }

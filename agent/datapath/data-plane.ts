@@ -1,0 +1,515 @@
+/**
+ * The data plane as the main thread sees it: starts the workers, sends them commands and waits until all that are
+ * concerned have taken effect, reads the shared tables, and hands up control datagrams from the ring. agent.ts and the
+ * peer code use this class and nothing else of the data path.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { closeFd, createEventFd, readClock, signalEventFd } from 'tun-tap';
+import type { Clock } from '../clock.ts';
+import { type Endpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
+import { WeftError } from '../errors.ts';
+import type { Ack, Command, CommandBody, WorkerSettings } from './commands.ts';
+import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
+import { createFdbMemory, Fdb, type FdbEntry, type FdbMemory } from './fdb.ts';
+import { createRing, R, type RingMemory, RingReader } from './ring.ts';
+import {
+  createSharedTables,
+  MAX_SEGMENTS,
+  MAX_SLOTS,
+  P,
+  PEER_BRIDGE,
+  PEER_COUNTER_STRIDE,
+  PEER_PLAIN,
+  PEER_PRESENT,
+  S,
+  SEGMENT_STRIDE,
+  type SharedTables,
+  T,
+  TOTAL_DROPS,
+  TOTALS_STRIDE,
+} from './shared-tables.ts';
+import type { WorkerStart } from './worker.ts';
+
+export interface DataPlaneOptions {
+  readonly tapFd: number;
+  readonly tapMtu: number;
+  readonly sealedFd: number;
+  readonly plainFd: number | null;
+  /** The listening socket first, then the sending-only ones. */
+  readonly sendFds: readonly number[];
+  readonly fdb: { readonly limit: number; readonly perPeerLimit: number; readonly ageingSec: number };
+  readonly clock: Clock;
+  /** A worker ended that should not have, or the TAP is gone. */
+  readonly onFailure: (error: WeftError) => void;
+}
+
+export interface SegmentSettings {
+  readonly vni: number;
+  readonly encap: 'vxlan' | 'geneve';
+  readonly mode: 'sealed' | 'plain';
+  readonly mtuBytes: number;
+  readonly ownMac: Uint8Array;
+}
+
+export interface MemberSettings {
+  readonly vnis: readonly number[];
+  readonly bridge: boolean;
+  /** Derived addresses, which only this member may use. */
+  readonly macs: readonly { readonly vni: number; readonly mac: Uint8Array }[];
+  /** Where plain frames go; null for a sealed member. */
+  readonly plain: Endpoint | null;
+}
+
+export interface ReceiveKey {
+  readonly index: number;
+  readonly suite: 1 | 2;
+  readonly inner: 1 | 2;
+  readonly laneKeys: Uint8Array;
+  readonly lanes: number;
+  /** -1 for a session that carries no data. */
+  readonly slot: number;
+}
+
+export interface TransmitKey {
+  readonly slot: number;
+  readonly index: number;
+  readonly suite: 1 | 2;
+  readonly inner: 1 | 2;
+  readonly key: Uint8Array;
+  readonly flags: number;
+}
+
+/** A control datagram from the ring. */
+export interface ControlMessage {
+  /** tun-tap's KIND. */
+  readonly kind: number;
+  readonly slot: number;
+  readonly index: number;
+  readonly counter: number;
+  readonly wireBytes: number;
+  readonly from: Endpoint;
+  readonly fromListener: boolean;
+  readonly bytes: Uint8Array;
+}
+
+export interface PeerCounters {
+  readonly txFrames: number;
+  readonly txBytes: number;
+  readonly rxFrames: number;
+  readonly rxBytes: number;
+  /** Milliseconds of `nowMs`; 0 never. */
+  readonly lastTxMs: number;
+  readonly lastRxMs: number;
+  readonly nextCounter: number;
+}
+
+type Direction = 'transmit' | 'receive';
+
+const MAX_SESSIONS = 4096;
+const LOCAL_LIMIT = 256;
+const DRAIN_PER_TURN = 64;
+const SAFETY_POLL_MS = 100;
+const SWEEP_MS = 5000;
+const STOP_MS = 2000;
+
+interface WorkerHandle {
+  readonly kind: Direction;
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  readonly eventFd: number;
+  readonly ended: Promise<void>;
+}
+
+interface Pending {
+  readonly resolve: (ack: Ack) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const macHi = (mac: Uint8Array): number => (mac[0]! << 8) | mac[1]!;
+const macLo = (mac: Uint8Array): number => (mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!;
+
+function addressWords(ip: string): number[] {
+  const view = new DataView(ipToBytes(ip).buffer);
+  return [0, 4, 8, 12].map((at) => view.getInt32(at));
+}
+
+export class DataPlane {
+  readonly #options: DataPlaneOptions;
+  readonly #tables: SharedTables;
+  readonly #ring: RingMemory = createRing();
+  readonly #localMemory: FdbMemory;
+  readonly #remoteMemory: FdbMemory;
+  readonly #local: Fdb;
+  readonly #remote: Fdb;
+  /** Bounded by the number of workers. */
+  readonly #workers: WorkerHandle[] = [];
+  /** Commands without an answer yet; bounded by what the control plane has under way. */
+  readonly #pending = new Map<number, Pending>();
+  readonly #clock = new Float64Array(16);
+  /** Drops that the main thread counts, by direction and reason. */
+  readonly #mainDrops = { transmit: new Float64Array(DROP_COUNT), receive: new Float64Array(DROP_COUNT) };
+  /** VTEP addresses installed, by slot; bounded by MAX_SLOTS. */
+  readonly #vteps = new Map<number, { segment: number; address: number[] }>();
+  #cancel: (() => void)[] = [];
+  #seq = 0;
+  #stopping = false;
+
+  private constructor(options: DataPlaneOptions) {
+    this.#options = options;
+    this.#tables = createSharedTables(2);
+    this.#localMemory = createFdbMemory(LOCAL_LIMIT, 1);
+    this.#remoteMemory = createFdbMemory(options.fdb.limit, MAX_SLOTS);
+    const { ageingSec, perPeerLimit } = options.fdb;
+    this.#local = new Fdb({
+      memory: this.#localMemory,
+      generations: new Int32Array(1),
+      ageingSec,
+      perPortLimit: LOCAL_LIMIT,
+    });
+    this.#remote = new Fdb({
+      memory: this.#remoteMemory,
+      generations: this.#tables.peerGeneration,
+      ageingSec,
+      perPortLimit: perPeerLimit,
+    });
+  }
+
+  /** Starts both workers; resolves when they take commands. */
+  static async start(options: DataPlaneOptions): Promise<DataPlane> {
+    const plane = new DataPlane(options);
+    plane.#launch('transmit', 0);
+    plane.#launch('receive', 1);
+    await plane.#broadcast({ op: 'sweep' });
+    plane.#cancel.push(
+      options.clock.every(SWEEP_MS, () => void plane.#broadcast({ op: 'sweep' }).catch(() => {})),
+    );
+    return plane;
+  }
+
+  #launch(kind: Direction, worker: number): void {
+    const eventFd = createEventFd();
+    const { port1, port2 } = new MessageChannel();
+    const { tapFd, tapMtu, sealedFd, plainFd, sendFds, fdb } = this.#options;
+    const settings: WorkerSettings = {
+      kind,
+      worker,
+      lane: 0,
+      lanes: 1,
+      tapFd,
+      tapMtu,
+      sealedFd,
+      plainFd,
+      sendFds,
+      eventFd,
+      maxSessions: MAX_SESSIONS,
+      fdb: { ageingSec: fdb.ageingSec, localLimit: LOCAL_LIMIT, perPeerLimit: fdb.perPeerLimit },
+    };
+    const start: WorkerStart = {
+      settings,
+      tables: this.#tables,
+      ring: this.#ring,
+      localFdb: this.#localMemory,
+      remoteFdb: this.#remoteMemory,
+      port: port2,
+    };
+    const thread = new Worker(new URL('./worker.js', import.meta.url), {
+      name: `weft-${kind}`,
+      workerData: start,
+      transferList: [port2],
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    });
+    let ended: () => void = () => {};
+    const handle: WorkerHandle = {
+      kind,
+      worker: thread,
+      port: port1,
+      eventFd,
+      ended: new Promise((done) => (ended = done)),
+    };
+    thread.on('error', (error) => this.#fail(`the ${kind} worker failed: ${error.message}`, error));
+    thread.on('exit', () => {
+      ended();
+      if (!this.#stopping) this.#fail(`the ${kind} worker ended`);
+    });
+    port1.on('message', (ack: Ack) => this.#acknowledge(ack, kind));
+    this.#workers.push(handle);
+  }
+
+  #fail(message: string, cause?: unknown): void {
+    for (const pending of this.#pending.values()) pending.reject(new WeftError('E_INTERNAL', message));
+    this.#pending.clear();
+    if (!this.#stopping) this.#options.onFailure(new WeftError('E_INTERNAL', message, { cause }));
+  }
+
+  #acknowledge(ack: Ack, kind: Direction): void {
+    const pending = this.#pending.get(ack.seq);
+    if (pending === undefined) {
+      if (ack.error !== undefined) this.#fail(`${kind} worker: ${ack.error}`);
+      return;
+    }
+    this.#pending.delete(ack.seq);
+    if (ack.error === undefined) pending.resolve(ack);
+    else pending.reject(new WeftError('E_INTERNAL', `${kind} worker: ${ack.error}`));
+  }
+
+  #tell(handle: WorkerHandle, body: CommandBody): Promise<Ack> {
+    const seq = ++this.#seq;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(seq, { resolve, reject });
+      handle.port.postMessage({ ...body, seq } as Command);
+      signalEventFd(handle.eventFd);
+    });
+  }
+
+  /** To every worker, or to those of one kind. */
+  async #broadcast(body: CommandBody, kind?: Direction): Promise<Ack[]> {
+    return Promise.all(
+      this.#workers.filter((w) => kind === undefined || w.kind === kind).map((w) => this.#tell(w, body)),
+    );
+  }
+
+  async installReceive(key: ReceiveKey): Promise<void> {
+    await this.#broadcast({ op: 'installReceive', ...key }, 'receive');
+  }
+
+  async removeReceive(index: number): Promise<void> {
+    await this.#broadcast({ op: 'removeReceive', index }, 'receive');
+  }
+
+  async installTransmit(key: TransmitKey): Promise<void> {
+    await this.#broadcast({ op: 'installTransmit', ...key }, 'transmit');
+    this.#tables.peerWanted[key.slot] = 0;
+  }
+
+  async clearTransmit(slot: number): Promise<void> {
+    await this.#broadcast({ op: 'clearTransmit', slot }, 'transmit');
+  }
+
+  async setEndpoint(slot: number, endpoint: Endpoint): Promise<void> {
+    await this.#broadcast({ op: 'setEndpoint', slot, ip: endpoint.ip, port: endpoint.port }, 'transmit');
+  }
+
+  /** Defines a segment; the first one is the TAP's. */
+  setSegment(settings: SegmentSettings): void {
+    const words = this.#tables.segments;
+    let i = this.#segmentPosition(settings.vni);
+    for (let free = 0; i < 0 && free < MAX_SEGMENTS; free++)
+      if (words[free * SEGMENT_STRIDE + S.USED] === 0) i = free;
+    if (i < 0) throw new WeftError('E_CONFIG', `more than ${MAX_SEGMENTS} segments`);
+    const at = i * SEGMENT_STRIDE;
+    words[at + S.VNI] = settings.vni;
+    words[at + S.SEALED] = settings.mode === 'sealed' ? 1 : 0;
+    words[at + S.GENEVE] = settings.encap === 'geneve' ? 1 : 0;
+    words[at + S.MTU] = settings.mtuBytes;
+    words[at + S.OWN_MAC_HI] = macHi(settings.ownMac);
+    words[at + S.OWN_MAC_LO] = macLo(settings.ownMac);
+    Atomics.store(words, at + S.USED, 1);
+  }
+
+  #segmentPosition(vni: number): number {
+    for (let i = 0; i < MAX_SEGMENTS; i++) {
+      const at = i * SEGMENT_STRIDE;
+      if (this.#tables.segments[at + S.USED] === 1 && this.#tables.segments[at + S.VNI] === vni) return i;
+    }
+    return -1;
+  }
+
+  /** Admits a member or a plain endpoint to its segments: flood list, pinned addresses, plain source. */
+  async setMember(slot: number, member: MemberSettings): Promise<void> {
+    const segments = member.vnis.map((vni) => this.#segmentPosition(vni)).filter((i) => i >= 0);
+    const t = this.#tables;
+    t.peerSegments[slot] = segments.reduce((bits, i) => bits | (1 << i), 0);
+    t.peerFlags[slot] =
+      PEER_PRESENT | (member.bridge ? PEER_BRIDGE : 0) | (member.plain === null ? 0 : PEER_PLAIN);
+    for (const { vni, mac } of member.macs) {
+      const segment = this.#segmentPosition(vni);
+      if (segment >= 0)
+        await this.#broadcast({ op: 'pin', segment, hi: macHi(mac), lo: macLo(mac), slot }, 'receive');
+    }
+    const first = segments[0];
+    if (member.plain !== null && first !== undefined) {
+      await this.#forgetVtep(slot);
+      const address = addressWords(member.plain.ip);
+      this.#vteps.set(slot, { segment: first, address });
+      await this.#broadcast({ op: 'setPlain', slot }, 'transmit');
+      await this.setEndpoint(slot, member.plain);
+      await this.#broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
+    }
+    for (const segment of segments) this.#floodTo(segment, slot, true);
+  }
+
+  async #forgetVtep(slot: number): Promise<void> {
+    const vtep = this.#vteps.get(slot);
+    if (vtep === undefined) return;
+    this.#vteps.delete(slot);
+    await this.#broadcast({ op: 'removeVtep', ...vtep }, 'receive');
+  }
+
+  /** Forgets a member or plain endpoint everywhere; resolves when its slot may be given to another. */
+  async removeMember(slot: number): Promise<void> {
+    for (let segment = 0; segment < MAX_SEGMENTS; segment++) this.#floodTo(segment, slot, false);
+    this.#tables.peerFlags[slot] = 0;
+    this.#tables.peerSegments[slot] = 0;
+    this.flushPeer(slot);
+    await this.#forgetVtep(slot);
+    await this.clearTransmit(slot);
+    await this.#broadcast({ op: 'sweep' });
+    for (let w = 0; w < this.#workers.length; w++) {
+      const at = (w * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
+      this.#tables.peerCounters.fill(0, at, at + PEER_COUNTER_STRIDE);
+    }
+  }
+
+  /** Puts a slot on a segment's flood list or takes it off. The list is rewritten in place, then its length stored. */
+  #floodTo(segment: number, slot: number, add: boolean): void {
+    const { segments, members } = this.#tables;
+    const base = segment * MAX_SLOTS;
+    const countAt = segment * SEGMENT_STRIDE + S.MEMBERS;
+    const count = segments[countAt]!;
+    const at = members.subarray(base, base + count).indexOf(slot);
+    if (add && at < 0) {
+      members[base + count] = slot;
+      Atomics.store(segments, countAt, count + 1);
+    } else if (!add && at >= 0) {
+      members[base + at] = members[base + count - 1]!;
+      Atomics.store(segments, countAt, count - 1);
+    }
+  }
+
+  /** Takes a silent member off the flood lists, or puts it back, without forgetting it. */
+  setFlooding(slot: number, on: boolean): void {
+    const bits = this.#tables.peerSegments[slot]!;
+    for (let i = 0; i < MAX_SEGMENTS; i++) if ((bits & (1 << i)) !== 0) this.#floodTo(i, slot, on);
+  }
+
+  /** Forgets every address learned behind a peer, in every thread, at once. */
+  flushPeer(slot: number): void {
+    Atomics.add(this.#tables.peerGeneration, slot, 1);
+  }
+
+  /** True once after a frame wanted a peer that has no session. */
+  takeWanted(slot: number): boolean {
+    return Atomics.exchange(this.#tables.peerWanted, slot, 0) !== 0;
+  }
+
+  /** The workers' clock, in milliseconds. */
+  nowMs(): number {
+    readClock(this.#clock);
+    return this.#clock[0]!;
+  }
+
+  peerCounters(slot: number): PeerCounters {
+    const c = this.#tables.peerCounters;
+    const tx = slot * PEER_COUNTER_STRIDE;
+    const rx = (MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
+    return {
+      txFrames: c[tx + P.FRAMES]!,
+      txBytes: c[tx + P.BYTES]!,
+      lastTxMs: c[tx + P.LAST_MS]!,
+      rxFrames: c[rx + P.FRAMES]!,
+      rxBytes: c[rx + P.BYTES]!,
+      lastRxMs: c[rx + P.LAST_MS]!,
+      nextCounter: this.#tables.nextCounter[slot]!,
+    };
+  }
+
+  /** A total of one direction; fields of shared-tables T. */
+  total(direction: Direction, field: keyof typeof T): number {
+    return this.#tables.totals[(direction === 'transmit' ? 0 : 1) * TOTALS_STRIDE + T[field]]!;
+  }
+
+  /** Every reason in every direction it can happen, zeros included. */
+  drops(): { readonly direction: Direction; readonly reason: string; readonly count: number }[] {
+    return DROP_TABLE.flatMap((info, reason) =>
+      info.directions.map((direction) => {
+        const worker = direction === 'transmit' ? 0 : 1;
+        const count = this.#tables.totals[worker * TOTALS_STRIDE + TOTAL_DROPS + reason]!;
+        return { direction, reason: info.label, count: count + this.#mainDrops[direction][reason]! };
+      }),
+    );
+  }
+
+  /** Counts a drop of the main thread, by label of the drop table. */
+  drop(direction: Direction, label: string): void {
+    this.#mainDrops[direction][dropByLabel(label)]! += 1;
+  }
+
+  /** Addresses behind this TAP (`port` 0 of the local table) and behind peers. */
+  fdb(): { readonly local: readonly FdbEntry[]; readonly remote: readonly FdbEntry[] } {
+    const nowSec = Math.trunc(this.nowMs() / 1000);
+    return { local: this.#local.list(nowSec), remote: this.#remote.list(nowSec) };
+  }
+
+  /** VNI of the segment at a position, as FDB entries name it. */
+  vniOf(segment: number): number {
+    return this.#tables.segments[segment * SEGMENT_STRIDE + S.VNI]!;
+  }
+
+  /** Hands control datagrams to `handler`, at most 64 a turn of the event loop, so that gossip is never starved. */
+  onControl(handler: (message: ControlMessage) => void): void {
+    const reader = new RingReader(this.#ring);
+    const take = (m: Int32Array, bytes: Uint8Array): void => handler(readMessage(m, bytes));
+    const drain = (): void => {
+      if (this.#stopping) return;
+      const seen = reader.signal();
+      if (reader.drain(DRAIN_PER_TURN, take) === DRAIN_PER_TURN) {
+        setImmediate(drain);
+        return;
+      }
+      const raised = reader.raised(seen);
+      if (raised === undefined) setImmediate(drain);
+      else void raised.then(drain);
+    };
+    drain();
+    // waitAsync alone does not keep a sleeping event loop turning on every Node; a lost wake-up costs 100 ms at most.
+    this.#cancel.push(
+      this.#options.clock.every(SAFETY_POLL_MS, () => void reader.drain(DRAIN_PER_TURN, take)),
+    );
+  }
+
+  /**
+   * Counts the collections in each worker over `seconds`; `deliberate` makes them allocate, which must be seen.
+   * For the proof that the data path makes no garbage.
+   */
+  async watchGc(
+    seconds: number,
+    deliberate: boolean,
+  ): Promise<{ readonly transmit: number; readonly receive: number }> {
+    await this.#broadcast({ op: 'watchGc', deliberate });
+    await new Promise<void>((resolve) => void this.#options.clock.after(seconds * 1000, resolve));
+    const [transmit, receive] = await this.#broadcast({ op: 'reportGc' });
+    return { transmit: transmit?.collections ?? -1, receive: receive?.collections ?? -1 };
+  }
+
+  /** Ends the workers; their keys are zeroed as their native objects go. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    for (const cancel of this.#cancel) cancel();
+    await Promise.race([
+      Promise.all(this.#workers.map((w) => this.#tell(w, { op: 'stop' }).then(() => w.ended))),
+      new Promise<void>((resolve) => void this.#options.clock.after(STOP_MS, resolve)),
+    ]).catch(() => {});
+    for (const w of this.#workers) {
+      await w.worker.terminate();
+      w.port.close();
+      closeFd(w.eventFd);
+    }
+  }
+}
+
+function readMessage(m: Int32Array, bytes: Uint8Array): ControlMessage {
+  const address = new Uint8Array(16);
+  const view = new DataView(address.buffer);
+  for (let i = 0; i < 4; i++) view.setInt32(i * 4, m[R.FROM + 2 + i]!);
+  return {
+    kind: m[R.KIND]!,
+    slot: m[R.SLOT]!,
+    index: m[R.INDEX]! >>> 0,
+    counter: (m[R.COUNTER_HI]! >>> 0) * 0x1_0000_0000 + (m[R.COUNTER_LO]! >>> 0),
+    wireBytes: m[R.WIRE]!,
+    from: { ip: ipFromBytes(address), port: m[R.FROM + 1]! },
+    fromListener: m[R.FLAGS] === 1,
+    bytes,
+  };
+}

@@ -1,0 +1,262 @@
+/**
+ * The forwarding database: (segment, MAC) to the port it was last seen at. Two of these exist: the local one, written by
+ * the transmit worker (addresses behind this TAP), and the remote one, written by the receive workers (addresses behind
+ * peers) and read by the transmit worker. Typed arrays over shared memory; nothing is allocated after the start.
+ *
+ * Fixed buckets of 8 entries, chosen by a hash of segment and MAC, so that a look-up reads two cache lines and a full
+ * bucket is the only reason to evict. An entry:
+ *
+ *   SEQ | SEGMENT+1 (0: free) | MAC_HI | MAC_LO | PORT | GENERATION | SEEN (seconds) | FLAGS
+ *
+ * A 48-bit key in two words can tear, so SEQ is a seqlock: odd while a writer is inside, and a reader that saw it change
+ * looks again. A writer claims SEQ by compare-exchange, which also keeps two receive workers apart. No thread deletes
+ * another's entry: the main thread flushes a peer by raising its generation, which every hit compares.
+ */
+
+export const ENTRY_STRIDE = 8;
+const BUCKET_ENTRIES = 8;
+const SEQ = 0;
+const SEGMENT = 1;
+const MAC_HI = 2;
+const MAC_LO = 3;
+const PORT = 4;
+const GENERATION = 5;
+const SEEN = 6;
+const FLAGS = 7;
+/** Never aged, moved or evicted. */
+export const FDB_STATIC = 1;
+/** A reader gives up after so many torn reads and treats the address as unknown. */
+const MAX_RETRIES = 16;
+
+/** What `learn` did. */
+export const LEARN = { known: 0, added: 1, moved: 2, evicted: 3, conflict: 4, full: 5 } as const;
+
+export interface FdbMemory {
+  readonly words: Int32Array;
+  /** Entries by port, kept by the writers; for fair eviction and bounds. */
+  readonly perPort: Int32Array;
+}
+
+/** Memory for `entries` addresses, rounded up to a power of two, at `ports` ports. */
+export function createFdbMemory(entries: number, ports: number): FdbMemory {
+  let buckets = 1;
+  while (buckets * BUCKET_ENTRIES < entries) buckets *= 2;
+  return {
+    words: new Int32Array(new SharedArrayBuffer(buckets * BUCKET_ENTRIES * ENTRY_STRIDE * 4)),
+    perPort: new Int32Array(new SharedArrayBuffer(ports * 4)),
+  };
+}
+
+export interface FdbOptions {
+  readonly memory: FdbMemory;
+  /** By port; an entry learned under an older generation is void. */
+  readonly generations: Int32Array;
+  readonly ageingSec: number;
+  readonly perPortLimit: number;
+}
+
+export class Fdb {
+  readonly #words: Int32Array;
+  readonly #perPort: Int32Array;
+  readonly #generations: Int32Array;
+  readonly #bucketMask: number;
+  readonly #ageingSec: number;
+  readonly #perPortLimit: number;
+  /** Flags of the entry that the latest successful `lookup` found. */
+  foundFlags = 0;
+  /** Seconds at which it was last seen. */
+  foundSeen = 0;
+
+  constructor(options: FdbOptions) {
+    this.#words = options.memory.words;
+    this.#perPort = options.memory.perPort;
+    this.#generations = options.generations;
+    this.#ageingSec = options.ageingSec;
+    this.#perPortLimit = options.perPortLimit;
+    this.#bucketMask = this.#words.length / (ENTRY_STRIDE * BUCKET_ENTRIES) - 1;
+  }
+
+  #bucket(segment: number, hi: number, lo: number): number {
+    let h = Math.imul(lo ^ Math.imul(hi + (segment << 16), 0x9e3779b1), 0x85ebca6b);
+    h ^= h >>> 15;
+    return (h & this.#bucketMask) * BUCKET_ENTRIES * ENTRY_STRIDE;
+  }
+
+  /** True if the entry at `at` neither aged out nor was flushed. */
+  #isLive(at: number, nowSec: number): boolean {
+    const w = this.#words;
+    if ((w[at + FLAGS]! & FDB_STATIC) !== 0) return true;
+    return (
+      nowSec - w[at + SEEN]! < this.#ageingSec && w[at + GENERATION] === this.#generations[w[at + PORT]!]
+    );
+  }
+
+  /** Port of an address, or -1. Hot path: any thread. */
+  lookup(segment: number, hi: number, lo: number, nowSec: number): number {
+    const w = this.#words;
+    const start = this.#bucket(segment, hi, lo);
+    for (let i = 0, at = start; i < BUCKET_ENTRIES; i++, at += ENTRY_STRIDE) {
+      for (let tries = 0; tries < MAX_RETRIES; tries++) {
+        const seq = Atomics.load(w, at + SEQ);
+        const match = w[at + SEGMENT] === segment + 1 && w[at + MAC_HI] === hi && w[at + MAC_LO] === lo;
+        const live = match && this.#isLive(at, nowSec);
+        const port = w[at + PORT]!;
+        const flags = w[at + FLAGS]!;
+        const seen = w[at + SEEN]!;
+        if ((seq & 1) !== 0 || Atomics.load(w, at + SEQ) !== seq) continue;
+        if (!match) break;
+        if (!live) return -1;
+        this.foundFlags = flags;
+        this.foundSeen = seen;
+        return port;
+      }
+    }
+    return -1;
+  }
+
+  /** Claims an entry for writing; false when another writer is inside. */
+  #claim(at: number): boolean {
+    const seq = Atomics.load(this.#words, at + SEQ);
+    return (seq & 1) === 0 && Atomics.compareExchange(this.#words, at + SEQ, seq, seq + 1) === seq;
+  }
+
+  #release(at: number): void {
+    Atomics.add(this.#words, at + SEQ, 1);
+  }
+
+  #fill(
+    at: number,
+    segment: number,
+    hi: number,
+    lo: number,
+    port: number,
+    nowSec: number,
+    flags: number,
+  ): void {
+    const w = this.#words;
+    if (w[at + SEGMENT] !== 0) Atomics.sub(this.#perPort, w[at + PORT]!, 1);
+    w[at + SEGMENT] = segment + 1;
+    w[at + MAC_HI] = hi;
+    w[at + MAC_LO] = lo;
+    w[at + PORT] = port;
+    w[at + GENERATION] = this.#generations[port]!;
+    w[at + SEEN] = nowSec;
+    w[at + FLAGS] = flags;
+    Atomics.add(this.#perPort, port, 1);
+  }
+
+  /** Offset of the entry of an address in its bucket, or -1. */
+  #find(start: number, segment: number, hi: number, lo: number): number {
+    const w = this.#words;
+    for (let i = 0, at = start; i < BUCKET_ENTRIES; i++, at += ENTRY_STRIDE)
+      if (w[at + SEGMENT] === segment + 1 && w[at + MAC_HI] === hi && w[at + MAC_LO] === lo) return at;
+    return -1;
+  }
+
+  /**
+   * Offset to put a new address at: a free or void entry; else, in a full bucket, the oldest entry of the port that
+   * holds most (the rule of Open vSwitch: one port that floods loses its own addresses). -1 if only static ones are there.
+   */
+  #room(start: number, nowSec: number): number {
+    const w = this.#words;
+    let victim = -1;
+    for (let i = 0, at = start; i < BUCKET_ENTRIES; i++, at += ENTRY_STRIDE) {
+      if (w[at + SEGMENT] === 0 || !this.#isLive(at, nowSec)) return at;
+      if ((w[at + FLAGS]! & FDB_STATIC) !== 0) continue;
+      if (victim < 0) victim = at;
+      const share = this.#perPort[w[at + PORT]!]! - this.#perPort[w[victim + PORT]!]!;
+      if (share > 0 || (share === 0 && w[at + SEEN]! < w[victim + SEEN]!)) victim = at;
+    }
+    return victim;
+  }
+
+  /**
+   * Notes that `port` is where an address was seen. Returns a LEARN code: `conflict` for an address that is static at
+   * another port (nothing changes), `full` when the port has all it may have or another writer is inside. Hot path.
+   */
+  learn(segment: number, hi: number, lo: number, port: number, nowSec: number): number {
+    const w = this.#words;
+    const start = this.#bucket(segment, hi, lo);
+    const known = this.#find(start, segment, hi, lo);
+    if (known >= 0) {
+      if ((w[known + FLAGS]! & FDB_STATIC) !== 0)
+        return w[known + PORT] === port ? LEARN.known : LEARN.conflict;
+      const live = this.#isLive(known, nowSec);
+      const same = w[known + PORT] === port && live;
+      if (same && w[known + SEEN] === nowSec) return LEARN.known;
+      if (!this.#claim(known)) return LEARN.full;
+      const ours = w[known + SEGMENT] === segment + 1 && w[known + MAC_HI] === hi && w[known + MAC_LO] === lo;
+      if (ours) {
+        if (same) w[known + SEEN] = nowSec;
+        else this.#fill(known, segment, hi, lo, port, nowSec, 0);
+      }
+      this.#release(known);
+      if (!ours) return LEARN.full;
+      return same ? LEARN.known : live ? LEARN.moved : LEARN.added;
+    }
+    if (this.#perPort[port]! >= this.#perPortLimit) return LEARN.full;
+    const at = this.#room(start, nowSec);
+    if (at < 0) return LEARN.full;
+    const evicts = w[at + SEGMENT] !== 0 && this.#isLive(at, nowSec);
+    if (!this.#claim(at)) return LEARN.full;
+    this.#fill(at, segment, hi, lo, port, nowSec, 0);
+    this.#release(at);
+    return evicts ? LEARN.evicted : LEARN.added;
+  }
+
+  /** Pins an address to a port. False when its bucket has only static entries. */
+  pin(segment: number, hi: number, lo: number, port: number, nowSec: number): boolean {
+    const start = this.#bucket(segment, hi, lo);
+    const known = this.#find(start, segment, hi, lo);
+    const at = known >= 0 ? known : this.#room(start, nowSec);
+    if (at < 0 || !this.#claim(at)) return false;
+    this.#fill(at, segment, hi, lo, port, nowSec, FDB_STATIC);
+    this.#release(at);
+    return true;
+  }
+
+  /** Frees entries that aged out or were flushed, and a removed port's static ones. For the writer's idle moments. */
+  sweep(nowSec: number, isPresent: (port: number) => boolean): void {
+    const w = this.#words;
+    for (let at = 0; at < w.length; at += ENTRY_STRIDE) {
+      if (w[at + SEGMENT] === 0) continue;
+      const pinned = (w[at + FLAGS]! & FDB_STATIC) !== 0;
+      if (pinned ? isPresent(w[at + PORT]!) : this.#isLive(at, nowSec)) continue;
+      if (!this.#claim(at)) continue;
+      Atomics.sub(this.#perPort, w[at + PORT]!, 1);
+      w[at + SEGMENT] = 0;
+      w[at + FLAGS] = 0;
+      this.#release(at);
+    }
+  }
+
+  /** Every live entry, for display. Any thread; an entry that is being written is left out. */
+  list(nowSec: number): FdbEntry[] {
+    const w = this.#words;
+    const entries: FdbEntry[] = [];
+    for (let at = 0; at < w.length; at += ENTRY_STRIDE) {
+      const seq = Atomics.load(w, at + SEQ);
+      if (w[at + SEGMENT] === 0 || !this.#isLive(at, nowSec)) continue;
+      const entry: FdbEntry = {
+        segment: w[at + SEGMENT]! - 1,
+        macHi: w[at + MAC_HI]!,
+        macLo: w[at + MAC_LO]!,
+        port: w[at + PORT]!,
+        ageSec: nowSec - w[at + SEEN]!,
+        isStatic: (w[at + FLAGS]! & FDB_STATIC) !== 0,
+      };
+      if ((seq & 1) === 0 && Atomics.load(w, at + SEQ) === seq) entries.push(entry);
+    }
+    return entries;
+  }
+}
+
+export interface FdbEntry {
+  /** Position of the segment. */
+  readonly segment: number;
+  readonly macHi: number;
+  readonly macLo: number;
+  readonly port: number;
+  readonly ageSec: number;
+  readonly isStatic: boolean;
+}

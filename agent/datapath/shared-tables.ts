@@ -1,0 +1,98 @@
+/**
+ * The memory that the main thread and the workers share: peers, segments, counters. All of it is allocated once. Every
+ * cell has one writer, named at its constant; readers need no lock. Arrays of structures would put a peer's fields side
+ * by side; here each field is an array of its own, so that a scrape walks memory in order.
+ */
+
+/** Peers and plain endpoints, by slot. */
+export const MAX_SLOTS = 1024;
+/** Segments (VNIs) on this host. */
+export const MAX_SEGMENTS = 16;
+/** Transmit and receive workers together. */
+export const MAX_WORKERS = 16;
+
+/** Flags of a slot; written by the main thread. */
+export const PEER_PRESENT = 1;
+export const PEER_BRIDGE = 2;
+export const PEER_PLAIN = 4;
+
+/** Words of a segment; written by the main thread. */
+export const SEGMENT_STRIDE = 8;
+export const S = {
+  VNI: 0,
+  USED: 1,
+  SEALED: 2,
+  GENEVE: 3,
+  MTU: 4,
+  OWN_MAC_HI: 5,
+  OWN_MAC_LO: 6,
+  MEMBERS: 7,
+} as const;
+
+/** Per-slot counters of one worker; written by that worker. */
+export const PEER_COUNTER_STRIDE = 4;
+export const P = { FRAMES: 0, BYTES: 1, LAST_MS: 2, CONTROL_BYTES: 3 } as const;
+
+/** Totals of one worker; written by that worker. Drops follow at TOTAL_DROPS. */
+export const T = {
+  FRAMES: 0,
+  FRAME_BYTES: 1,
+  PACKETS: 2,
+  PACKET_BYTES: 3,
+  FLOOD_UNKNOWN: 4,
+  FLOOD_BROADCAST: 5,
+  FLOOD_MULTICAST: 6,
+  MOVES: 7,
+  EVICTIONS: 8,
+  CONTROL_PACKETS: 9,
+  CONTROL_BYTES: 10,
+  PLAIN_PACKETS: 11,
+  PLAIN_BYTES: 12,
+} as const;
+export const TOTAL_DROPS = 16;
+export const TOTALS_STRIDE = 64;
+
+export interface SharedTables {
+  /** Flags by slot. */
+  readonly peerFlags: Int32Array;
+  /** By slot; raised by the main thread to forget every address learned behind the peer. */
+  readonly peerGeneration: Int32Array;
+  /** By slot; set by a transmit worker that had a frame and no session, cleared by the main thread. */
+  readonly peerWanted: Int32Array;
+  /** Bit n of slot s: the peer holds the segment at position n. */
+  readonly peerSegments: Int32Array;
+  readonly segments: Int32Array;
+  /** By segment position, then index: slots that BUM frames are replicated to. */
+  readonly members: Int32Array;
+  /** By worker, slot, field. */
+  readonly peerCounters: Float64Array;
+  /** By worker, field. */
+  readonly totals: Float64Array;
+  /** By slot: next counter of the transmit key. */
+  readonly nextCounter: Float64Array;
+}
+
+const ints = (n: number): Int32Array => new Int32Array(new SharedArrayBuffer(n * 4));
+const doubles = (n: number): Float64Array => new Float64Array(new SharedArrayBuffer(n * 8));
+
+export function createSharedTables(workers: number): SharedTables {
+  return {
+    peerFlags: ints(MAX_SLOTS),
+    peerGeneration: ints(MAX_SLOTS),
+    peerWanted: ints(MAX_SLOTS),
+    peerSegments: ints(MAX_SLOTS),
+    segments: ints(MAX_SEGMENTS * SEGMENT_STRIDE),
+    members: ints(MAX_SEGMENTS * MAX_SLOTS),
+    peerCounters: doubles(workers * MAX_SLOTS * PEER_COUNTER_STRIDE),
+    totals: doubles(workers * TOTALS_STRIDE),
+    nextCounter: doubles(MAX_SLOTS),
+  };
+}
+
+/** Position of a VNI among the segments; -1 if this host does not have it. Hot path. */
+export function segmentOf(tables: SharedTables, vni: number): number {
+  const words = tables.segments;
+  for (let i = 0, at = 0; i < MAX_SEGMENTS; i++, at += SEGMENT_STRIDE)
+    if (words[at + S.USED] === 1 && words[at + S.VNI] === vni) return i;
+  return -1;
+}

@@ -1,0 +1,196 @@
+/**
+ * Outbound: TAP to UDP. The functions below stand in the order in which a frame meets them.
+ *
+ *   1 drain   the TAP, up to a batch
+ *   2 check   length and source address
+ *   3 learn   the source as local
+ *   4 decide  one peer, or every member of the segment (head-end replication)
+ *   5 wrap    VXLAN or Geneve header directly before the frame
+ *   6 send    seal, send, count what became of each copy
+ *
+ * hot path: no promise, closure, event, string key, allocation or exception may happen per frame.
+ */
+import { D, DESC_STRIDE, E, E_STRIDE, type FrameBatch, SEND, type Transmitter } from 'tun-tap';
+import { DROP } from './drop.ts';
+import type { Fdb } from './fdb.ts';
+import { encodeGeneve, GENEVE_HEADER_BYTES } from './geneve.ts';
+import {
+  MAX_SLOTS,
+  P,
+  PEER_COUNTER_STRIDE,
+  PEER_PLAIN,
+  S,
+  SEGMENT_STRIDE,
+  type SharedTables,
+  T,
+  TOTAL_DROPS,
+  TOTALS_STRIDE,
+} from './shared-tables.ts';
+import { encodeVxlan } from './vxlan.ts';
+
+/** Copies prepared before they are sent; a flood to more peers than this goes out in several sends. */
+export const MAX_ENTRIES = 4096;
+/** Ethernet header and two tags. */
+export const ETHERNET_BYTES = 14 + 8;
+const MIN_FRAME_BYTES = 14;
+
+/** Drop reason of each SEND status. */
+const DROP_OF_SEND = new Uint8Array(16);
+DROP_OF_SEND[SEND.NO_TUNNEL] = DROP.noSession;
+DROP_OF_SEND[SEND.EXHAUSTED] = DROP.exhausted;
+DROP_OF_SEND[SEND.TOO_BIG] = DROP.tooBig;
+DROP_OF_SEND[SEND.BUSY] = DROP.txBusy;
+DROP_OF_SEND[SEND.UNREACHABLE] = DROP.unreachable;
+DROP_OF_SEND[SEND.REFUSED] = DROP.refused;
+DROP_OF_SEND[SEND.ERROR] = DROP.txError;
+DROP_OF_SEND[SEND.CSUM] = DROP.csum;
+
+export interface TransmitParts {
+  readonly batch: FrameBatch;
+  readonly transmitter: Transmitter;
+  readonly tables: SharedTables;
+  readonly local: Fdb;
+  readonly remote: Fdb;
+  readonly worker: number;
+  readonly tapFd: number;
+  /** Sockets of the pool beyond the listening one; 0: plain frames too leave from the listening socket. */
+  readonly sendingSockets: number;
+  /** [0]: milliseconds, read once per batch by the loop. */
+  readonly clock: Float64Array;
+}
+
+export class TransmitPath {
+  readonly #p: TransmitParts;
+  readonly #entries = new Int32Array(MAX_ENTRIES * E_STRIDE);
+  #count = 0;
+  /** The TAP's segment; the only one that has a TAP in this version. */
+  readonly #segment = 0;
+
+  constructor(parts: TransmitParts) {
+    this.#p = parts;
+  }
+
+  /** One batch. Returns frames read; negative when the TAP is gone. */
+  run(): number {
+    const { transmitter, tapFd, clock } = this.#p;
+    const n = transmitter.readTap(tapFd);
+    const nowSec = (clock[0]! / 1000) | 0;
+    for (let i = 0; i < n; i++) {
+      const drop = this.#frame(i, nowSec);
+      if (drop !== DROP.none) this.#drop(drop);
+    }
+    if (this.#count > 0) this.#flush();
+    return n;
+  }
+
+  #drop(reason: number): void {
+    this.#p.tables.totals[this.#p.worker * TOTALS_STRIDE + TOTAL_DROPS + reason]! += 1;
+  }
+
+  #frame(i: number, nowSec: number): number {
+    const { batch, tables, local, remote, worker } = this.#p;
+    const d = batch.desc;
+    const at = i * DESC_STRIDE;
+    const len = d[at + D.LEN]!;
+    const segmentAt = this.#segment * SEGMENT_STRIDE;
+    if (tables.segments[segmentAt + S.USED] !== 1) return DROP.vni;
+    if (len < MIN_FRAME_BYTES) return DROP.runt;
+    if (len > tables.segments[segmentAt + S.MTU]! + ETHERNET_BYTES) return DROP.oversize;
+    const srcHi = d[at + D.SRC_HI]!;
+    const srcLo = d[at + D.SRC_LO]!;
+    if ((srcHi & 0x100) !== 0 || (srcHi | srcLo) === 0) return DROP.sourceMac;
+    local.learn(this.#segment, srcHi, srcLo, 0, nowSec);
+
+    const totals = worker * TOTALS_STRIDE;
+    tables.totals[totals + T.FRAMES]! += 1;
+    tables.totals[totals + T.FRAME_BYTES]! += len;
+    const dstHi = d[at + D.DST_HI]!;
+    const dstLo = d[at + D.DST_LO]!;
+    if ((dstHi & 0x100) !== 0) {
+      const broadcast = dstHi === 0xffff && dstLo === -1;
+      tables.totals[totals + (broadcast ? T.FLOOD_BROADCAST : T.FLOOD_MULTICAST)]! += 1;
+      return this.#flood(i);
+    }
+    const slot = remote.lookup(this.#segment, dstHi, dstLo, nowSec);
+    if (slot >= 0) {
+      // An address that came back behind this TAP is in both tables; the later sighting is true.
+      const isStatic = remote.foundFlags !== 0;
+      const seen = remote.foundSeen;
+      if (!isStatic && local.lookup(this.#segment, dstHi, dstLo, nowSec) >= 0 && local.foundSeen > seen)
+        return DROP.local;
+      this.#wrap(i);
+      this.#queue(i, slot);
+      return DROP.none;
+    }
+    if (local.lookup(this.#segment, dstHi, dstLo, nowSec) >= 0) return DROP.local;
+    tables.totals[totals + T.FLOOD_UNKNOWN]! += 1;
+    return this.#flood(i);
+  }
+
+  /** Head-end replication: a copy to each other member of the segment. */
+  #flood(i: number): number {
+    const { tables } = this.#p;
+    const count = tables.segments[this.#segment * SEGMENT_STRIDE + S.MEMBERS]!;
+    if (count === 0) return DROP.noMember;
+    this.#wrap(i);
+    const base = this.#segment * MAX_SLOTS;
+    for (let m = 0; m < count; m++) this.#queue(i, tables.members[base + m]!);
+    return DROP.none;
+  }
+
+  #wrap(i: number): void {
+    const { batch, tables } = this.#p;
+    const at = i * DESC_STRIDE;
+    const off = batch.desc[at + D.OFF]!;
+    const segmentAt = this.#segment * SEGMENT_STRIDE;
+    const vni = tables.segments[segmentAt + S.VNI]!;
+    if (tables.segments[segmentAt + S.GENEVE] === 1)
+      encodeGeneve(batch.bytes, off - GENEVE_HEADER_BYTES, vni);
+    else encodeVxlan(batch.bytes, off - GENEVE_HEADER_BYTES, vni);
+    batch.desc[at + D.HDR] = GENEVE_HEADER_BYTES;
+  }
+
+  #queue(i: number, slot: number): void {
+    if (this.#count === MAX_ENTRIES) this.#flush();
+    const { batch, tables, sendingSockets } = this.#p;
+    const at = this.#count * E_STRIDE;
+    const plain = (tables.peerFlags[slot]! & PEER_PLAIN) !== 0 && sendingSockets > 0;
+    this.#entries[at + E.FRAME] = i;
+    this.#entries[at + E.TUNNEL] = slot;
+    this.#entries[at + E.SOCKET] = plain
+      ? 1 + (batch.desc[i * DESC_STRIDE + D.FLOW_HASH]! % sendingSockets)
+      : 0;
+    this.#count++;
+  }
+
+  #flush(): void {
+    const { transmitter, tables, batch, worker, clock } = this.#p;
+    const entries = this.#entries;
+    transmitter.send(entries, this.#count);
+    const totals = worker * TOTALS_STRIDE;
+    for (let i = 0, at = 0; i < this.#count; i++, at += E_STRIDE) {
+      const status = entries[at + E.STATUS]!;
+      const slot = entries[at + E.TUNNEL]!;
+      if (status !== SEND.OK) {
+        this.#drop(DROP_OF_SEND[status]!);
+        if (status === SEND.NO_TUNNEL || status === SEND.EXHAUSTED) tables.peerWanted[slot] = 1;
+        continue;
+      }
+      const d = entries[at + E.FRAME]! * DESC_STRIDE;
+      const frameBytes = batch.desc[d + D.LEN]!;
+      const wireBytes = frameBytes + batch.desc[d + D.HDR]!;
+      const peer = (worker * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
+      tables.peerCounters[peer + P.FRAMES]! += 1;
+      tables.peerCounters[peer + P.BYTES]! += frameBytes;
+      tables.peerCounters[peer + P.LAST_MS] = clock[0]!;
+      if ((tables.peerFlags[slot]! & PEER_PLAIN) !== 0) {
+        tables.totals[totals + T.PLAIN_PACKETS]! += 1;
+        tables.totals[totals + T.PLAIN_BYTES]! += wireBytes;
+      } else {
+        tables.totals[totals + T.PACKETS]! += 1;
+        tables.totals[totals + T.PACKET_BYTES]! += wireBytes + 32;
+      }
+    }
+    this.#count = 0;
+  }
+}

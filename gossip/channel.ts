@@ -1,0 +1,116 @@
+/**
+ * What passes between this host and one other: boots, sequence numbers and the replay window, who has whose certificate,
+ * and how often something may be sent. PROTOCOL.md, gossip datagrams: a repeated sequence number is dropped; a datagram
+ * that does not echo our boot, or is of an older boot than known, is answered with BOOT and not processed.
+ */
+
+const WINDOW = 1024;
+/** Certificates that the peer is known to have; the oldest are forgotten and sent again. */
+const MAX_ACKED = 2048;
+/** Certificates to acknowledge with the next datagram. */
+const MAX_PENDING_ACKS = 32;
+const BOOT_ANSWERS_PER_SECOND = 5;
+/** To an endpoint from which nothing authenticated ever came: one attempt in this time. */
+const STRANGER_INTERVAL_MS = 5000;
+const INTRO_INTERVAL_MS = 1000;
+
+export class Channel {
+  /** Highest boot of the peer that was seen; 0 none. */
+  theirBoot = 0;
+  /** A box from the peer opened since this start. */
+  opened = false;
+  /** Milliseconds of the last authenticated datagram, and of the last one that echoed our boot. */
+  heardAtMs = -Infinity;
+  #nextSeq = 1;
+  #highest = 0;
+  /** Bit set of the WINDOW sequence numbers up to #highest. */
+  readonly #seen = new Uint32Array(WINDOW / 32);
+  /** Id prefixes; bounded by MAX_ACKED. */
+  readonly #acked = new Set<string>();
+  /** Id prefixes; bounded by MAX_PENDING_ACKS. */
+  #pendingAcks: string[] = [];
+  #bootAnswers = 0;
+  #bootWindowMs = -Infinity;
+  #introAtMs = -Infinity;
+  #attemptAtMs = -Infinity;
+
+  nextSeq(): number {
+    return this.#nextSeq++;
+  }
+
+  /** A new boot of the peer: its sequence numbers begin again. */
+  reboot(boot: number): void {
+    this.theirBoot = boot;
+    this.#highest = 0;
+    this.#seen.fill(0);
+    this.#acked.clear();
+  }
+
+  /** True for a sequence number that is new. */
+  accept(seq: number): boolean {
+    if (seq < 1) return false;
+    if (seq > this.#highest) {
+      for (let s = Math.max(this.#highest + 1, seq - WINDOW + 1); s <= seq; s++) this.#clear(s);
+      this.#highest = seq;
+    } else if (this.#highest - seq >= WINDOW || this.#has(seq)) {
+      return false;
+    }
+    this.#seen[(seq % WINDOW) >>> 5]! |= 1 << (seq & 31);
+    return true;
+  }
+
+  #has(seq: number): boolean {
+    return ((this.#seen[(seq % WINDOW) >>> 5]! >>> (seq & 31)) & 1) === 1;
+  }
+
+  #clear(seq: number): void {
+    this.#seen[(seq % WINDOW) >>> 5]! &= ~(1 << (seq & 31));
+  }
+
+  hasCredentialOf(prefix: string): boolean {
+    return this.#acked.has(prefix);
+  }
+
+  credentialAcked(prefix: string): void {
+    if (this.#acked.size >= MAX_ACKED)
+      for (const oldest of this.#acked) {
+        this.#acked.delete(oldest);
+        break;
+      }
+    this.#acked.add(prefix);
+  }
+
+  acknowledgeLater(prefix: string): void {
+    if (this.#pendingAcks.length < MAX_PENDING_ACKS && !this.#pendingAcks.includes(prefix))
+      this.#pendingAcks.push(prefix);
+  }
+
+  takeAcks(): readonly string[] {
+    const acks = this.#pendingAcks;
+    this.#pendingAcks = [];
+    return acks;
+  }
+
+  mayAnswerBoot(nowMs: number): boolean {
+    if (nowMs - this.#bootWindowMs >= 1000) {
+      this.#bootWindowMs = nowMs;
+      this.#bootAnswers = 0;
+    }
+    return this.#bootAnswers++ < BOOT_ANSWERS_PER_SECOND;
+  }
+
+  /** Whether an introduction should go before the next box. */
+  takeIntro(nowMs: number): boolean {
+    if (this.opened || nowMs - this.#introAtMs < INTRO_INTERVAL_MS) return false;
+    this.#introAtMs = nowMs;
+    return true;
+  }
+
+  /** Whether anything may be sent now; `excepted` for seeds of the token and the configuration. */
+  maySend(nowMs: number, excepted: boolean): boolean {
+    if (this.opened || excepted) return true;
+    if (nowMs - this.#attemptAtMs < STRANGER_INTERVAL_MS) return false;
+    this.#attemptAtMs = nowMs;
+    return true;
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Membership on a UDP socket: dgram-as-promised for bind, send and close, its socket's own `message` event for receiving
+ * (the package's `recv()` loses what comes between two calls). One timer; everything else is in swim.ts.
+ */
+import { DgramAsPromised, type SocketAsPromised } from 'dgram-as-promised';
+import { Swim, type SwimParts } from './swim.ts';
+import type { Address, Clock, SwimOutput } from './types.ts';
+
+export interface GossipOptions extends SwimParts {
+  readonly listen: Address;
+  readonly clock: Clock;
+  /** Everything but datagrams to send. */
+  readonly onOutput: (output: Exclude<SwimOutput, { type: 'send' }>) => void;
+  readonly tickMs?: number;
+}
+
+export interface TrafficCounts {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+}
+
+export class GossipNode {
+  readonly swim: Swim;
+  readonly #socket: SocketAsPromised;
+  readonly #o: GossipOptions;
+  #stopTimer: () => void = () => {};
+  #closed = false;
+  #traffic = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
+
+  private constructor(options: GossipOptions, socket: SocketAsPromised) {
+    this.#o = options;
+    this.#socket = socket;
+    this.swim = new Swim(options, options.clock.monotonicMs());
+  }
+
+  /** Binds and starts. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL). */
+  static async start(options: GossipOptions): Promise<GossipNode> {
+    const type = options.listen.ip.includes(':') ? 'udp6' : 'udp4';
+    const socket = DgramAsPromised.createSocket({ type });
+    await socket.bind({ address: options.listen.ip, port: options.listen.port, exclusive: true });
+    const node = new GossipNode(options, socket);
+    // A send may fail at any time (no route, interface down); membership lives with loss.
+    socket.socket.on('error', () => {});
+    socket.socket.on('message', (bytes, from) => {
+      node.#traffic.rxPackets += 1;
+      node.#traffic.rxBytes += bytes.length;
+      const address = from.address.startsWith('::ffff:') ? from.address.slice(7) : from.address;
+      node.#handle(
+        node.swim.datagram(options.clock.monotonicMs(), new Uint8Array(bytes), {
+          ip: address,
+          port: from.port,
+        }),
+      );
+    });
+    node.#stopTimer = options.clock.every(options.tickMs ?? 100, () =>
+      node.#handle(node.swim.tick(options.clock.monotonicMs())),
+    );
+    return node;
+  }
+
+  get traffic(): TrafficCounts {
+    return this.#traffic;
+  }
+
+  #handle(outputs: readonly SwimOutput[]): void {
+    for (const output of outputs) {
+      if (output.type !== 'send') this.#o.onOutput(output);
+      else if (!this.#closed) void this.#send(output.bytes, output.to);
+    }
+  }
+
+  async #send(bytes: Uint8Array, to: Address): Promise<void> {
+    this.#traffic.txPackets += 1;
+    this.#traffic.txBytes += bytes.length;
+    try {
+      await this.#socket.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), to.port, to.ip);
+    } catch {
+      // Lost like any datagram; the probe notices.
+    }
+  }
+
+  /** Says that this host leaves and waits until it is on the wire. */
+  async leave(): Promise<void> {
+    const sends = this.swim.leave(this.#o.clock.monotonicMs());
+    for (const output of sends) if (output.type === 'send') await this.#send(output.bytes, output.to);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopTimer();
+    await this.#socket.close();
+  }
+}

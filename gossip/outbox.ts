@@ -1,0 +1,160 @@
+/**
+ * Builds and seals datagrams: the messages that must go, certificates to acknowledge, then news as long as it fits. An
+ * introduction goes first to whoever has not answered since this start.
+ */
+import type { BroadcastQueue } from './broadcast.ts';
+import type { Channel } from './channel.ts';
+import {
+  encodeBox,
+  encodeInner,
+  encodeIntro,
+  encodeIntroBody,
+  encodeMessage,
+  MAX_MESSAGES_BYTES,
+  type Message,
+  NONCE_BYTES,
+} from './codec.ts';
+import { retransmitLimit } from './config.ts';
+import type { Member } from './member.ts';
+import type { Address, Contact, Rng, Sealer, SwimOutput, VerifiedRecord } from './types.ts';
+
+/** Where to send: a member, or a contact that has no record yet. */
+export type Outbound = Member | { readonly id: string; readonly channel: Channel; readonly contact: Contact };
+
+export interface OutboxParts {
+  readonly sealer: Sealer;
+  readonly rng: Rng;
+  readonly selfId: string;
+  readonly own: () => VerifiedRecord;
+  readonly recordOf: (id: string) => VerifiedRecord | undefined;
+}
+
+function targetOf(to: Outbound): { readonly address: Address | null; readonly boxKey: Uint8Array } {
+  return 'record' in to
+    ? { address: to.record.address, boxKey: to.record.boxKey }
+    : { address: to.contact.address, boxKey: to.contact.boxKey };
+}
+
+export class Outbox {
+  readonly #p: OutboxParts;
+  readonly #emit: (output: SwimOutput) => void;
+  /** This start's number. */
+  boot: number;
+  /** Messages sent by type; bounded by the message table. */
+  readonly counts = new Map<string, number>();
+
+  constructor(parts: OutboxParts, boot: number, emit: (output: SwimOutput) => void) {
+    this.#p = parts;
+    this.boot = boot;
+    this.#emit = emit;
+  }
+
+  #encode(m: Message): Uint8Array {
+    this.counts.set(m.type, (this.counts.get(m.type) ?? 0) + 1);
+    return encodeMessage(m);
+  }
+
+  #recordMessage(to: Outbound, record: VerifiedRecord): Message {
+    const known = to.channel.hasCredentialOf(record.id.slice(0, 16));
+    return {
+      type: 'record',
+      record: record.bytes,
+      credential: known ? new Uint8Array(0) : record.credential,
+    };
+  }
+
+  /** One datagram with `messages` and as much news as fits. */
+  send(
+    to: Outbound,
+    messages: readonly Message[],
+    queue: BroadcastQueue,
+    members: number,
+    retransmitMult: number,
+    nowMs: number,
+    excepted: boolean,
+  ): void {
+    if (!to.channel.maySend(nowMs, excepted)) return;
+    const parts = messages.map((m) => this.#encode(m));
+    let room = MAX_MESSAGES_BYTES - parts.reduce((sum, p) => sum + p.length, 0);
+    const acks = to.channel.takeAcks();
+    if (acks.length > 0) {
+      const part = this.#encode({ type: 'credentialAck', ids: acks });
+      if (part.length <= room) {
+        parts.push(part);
+        room -= part.length;
+      } else for (const id of acks) to.channel.acknowledgeLater(id);
+    }
+    queue.each(retransmitLimit(retransmitMult, members), (news) => {
+      if (news.recordOf === to.id) return false;
+      const record =
+        news.recordOf === null
+          ? null
+          : news.recordOf === this.#p.selfId
+            ? this.#p.own()
+            : this.#p.recordOf(news.recordOf);
+      if (record === undefined) return true;
+      const message: Message =
+        record === null ? { type: 'suspect', accusation: news.bytes } : this.#recordMessage(to, record);
+      const part = encodeMessage(message);
+      if (part.length > room) return false;
+      this.counts.set(message.type, (this.counts.get(message.type) ?? 0) + 1);
+      parts.push(part);
+      room -= part.length;
+      return true;
+    });
+    if (parts.length > 0) this.#seal(to, parts, nowMs);
+  }
+
+  /** Records, in as many datagrams as they need. */
+  sendRecords(to: Outbound, records: readonly VerifiedRecord[], nowMs: number, excepted: boolean): void {
+    if (records.length === 0 || !to.channel.maySend(nowMs, excepted)) return;
+    let parts: Uint8Array[] = [];
+    let used = 0;
+    for (const record of records) {
+      const part = this.#encode(this.#recordMessage(to, record));
+      if (used + part.length > MAX_MESSAGES_BYTES) {
+        this.#seal(to, parts, nowMs);
+        parts = [];
+        used = 0;
+      }
+      parts.push(part);
+      used += part.length;
+    }
+    this.#seal(to, parts, nowMs);
+  }
+
+  /** BOOT, if that is no larger than what it answers. */
+  answerBoot(to: Outbound, datagramBytes: number): void {
+    const bytes = this.#box(to, [
+      this.#encode({ type: 'boot', mine: this.boot, yours: to.channel.theirBoot }),
+    ]);
+    const { address } = targetOf(to);
+    if (bytes !== null && address !== null && bytes.length <= datagramBytes)
+      this.#emit({ type: 'send', to: address, bytes });
+  }
+
+  #box(to: Outbound, parts: readonly Uint8Array[]): Uint8Array | null {
+    const inner = encodeInner(this.boot, to.channel.nextSeq(), to.channel.theirBoot, parts);
+    const nonce = this.#p.rng.fill(new Uint8Array(NONCE_BYTES));
+    const box = this.#p.sealer.seal(to.id, targetOf(to).boxKey, nonce, inner);
+    return box === null ? null : encodeBox(this.#p.selfId, to.id, nonce, box);
+  }
+
+  #seal(to: Outbound, parts: readonly Uint8Array[], nowMs: number): void {
+    const { address } = targetOf(to);
+    if (address === null) return;
+    if (to.channel.takeIntro(nowMs)) {
+      const own = this.#p.own();
+      const body = encodeIntroBody(own.bytes, own.credential);
+      const nonce = this.#p.rng.fill(new Uint8Array(NONCE_BYTES));
+      if (body !== null)
+        this.#emit({
+          type: 'send',
+          to: address,
+          bytes: encodeIntro(nonce, this.#p.sealer.sealIntro(nonce, body)),
+        });
+    }
+    const bytes = this.#box(to, parts);
+    if (bytes !== null) this.#emit({ type: 'send', to: address, bytes });
+  }
+}
