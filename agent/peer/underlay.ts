@@ -36,9 +36,17 @@ function open(what: string, key: string, options: Parameters<typeof openUdp>[0])
     const code = (error as NodeJS.ErrnoException).code;
     const cause = { cause: error };
     if (code === 'EADDRINUSE')
-      throw new WeftError('E_ADDRESS_IN_USE', `${what} ${at} is in use by another process: stop it or choose another ${key}`, cause);
+      throw new WeftError(
+        'E_ADDRESS_IN_USE',
+        `${what} ${at} is in use by another process: stop it or choose another ${key}`,
+        cause,
+      );
     if (code === 'EADDRNOTAVAIL')
-      throw new WeftError('E_CONFIG', `${what} ${at}: this host does not have that address; correct ${key}`, cause);
+      throw new WeftError(
+        'E_CONFIG',
+        `${what} ${at}: this host does not have that address; correct ${key}`,
+        cause,
+      );
     if (code === 'EACCES' || code === 'EPERM')
       throw new WeftError('E_PRIVILEGE', `${what} ${at}: not permitted; run as root`, cause);
     throw new WeftError('E_DEVICE', `${what} ${at}: ${String((error as Error).message)}`, cause);
@@ -60,7 +68,11 @@ export function openUnderlay(settings: UnderlaySettings): Underlay {
     for (const fd of fds.splice(0)) closeFd(fd);
   };
   try {
-    const sealedFd = open('sealed UDP socket', '--underlay', { address: listen.ip, port: listen.port, ...buffers });
+    const sealedFd = open('sealed UDP socket', '--underlay', {
+      address: listen.ip,
+      port: listen.port,
+      ...buffers,
+    });
     fds.push(sealedFd);
     const sendFds = [sealedFd];
     let plainFd: number | null = null;
@@ -68,7 +80,12 @@ export function openUnderlay(settings: UnderlaySettings): Underlay {
       plainFd = open('plain UDP socket', '--underlay', { address: listen.ip, port: plainPort, ...buffers });
       fds.push(plainFd);
       for (let i = 0; i < settings.sendPorts; i++) {
-        const fd = open('sending UDP socket', '--underlay', { address: listen.ip, port: 0, sendOnly: true, ...buffers });
+        const fd = open('sending UDP socket', '--underlay', {
+          address: listen.ip,
+          port: 0,
+          sendOnly: true,
+          ...buffers,
+        });
         fds.push(fd);
         sendFds.push(fd);
       }
@@ -90,5 +107,8 @@ const ANYWHERE = '192.0.2.1';
 export function defaultUnderlayIp(towards: string = ANYWHERE): string {
   const ip = localAddressFor(towards);
   if (ip !== null) return ip;
-  throw new WeftError('E_CONFIG', `no route to ${towards}, so the underlay address is unknown: give --underlay IP`);
+  throw new WeftError(
+    'E_CONFIG',
+    `no route to ${towards}, so the underlay address is unknown: give --underlay IP`,
+  );
 }

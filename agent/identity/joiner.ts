@@ -1,0 +1,123 @@
+/**
+ * The joiner's side of admission, without a socket: what to put on disk before the request leaves, and how to check what
+ * comes back. The keys and the request are synced before they are sent, so that a crash in between asks again as the same
+ * host and gets the same certificate; the token's key is deleted once the certificate is on disk.
+ */
+import type { Clock, Rng } from '../clock.ts';
+import { WeftError } from '../errors.ts';
+import { decodeAdmissionReply } from './admission-reply.ts';
+import { type NodeKeys, newNodeKeys } from './genesis.ts';
+import { readNodeKeys, writeMeshRef, writeNodeKeys } from './node-identity.ts';
+import { parseNodeRequest, signNodeRequest } from './node-request.ts';
+import { parsePolicy } from './policy.ts';
+import type { Prefix } from './prefix.ts';
+import { equalBytes, signingKeyPair } from './sodium.ts';
+import { STATE_FILE, type StateDir } from './state-dir.ts';
+import type { Token } from './token.ts';
+import { TrustStore } from './trust-store.ts';
+
+export interface JoinPlan {
+  readonly keys: NodeKeys;
+  readonly request: Uint8Array;
+}
+
+/** Keys and request for this token, kept from an earlier attempt with the same token if there was one. */
+export function prepareJoin(
+  state: StateDir,
+  token: Token,
+  name: string,
+  address: Prefix | null,
+  rng: Rng,
+): JoinPlan {
+  const earlier = earlierRequest(state, token, name);
+  if (earlier !== null) return earlier;
+  const keys =
+    state.has(STATE_FILE.signKey) && state.has(STATE_FILE.dhKey) ? readNodeKeys(state) : newNodeKeys(rng);
+  const request = signNodeRequest(
+    {
+      tokenId: token.cert.id,
+      signPk: keys.sign.publicKey,
+      dhPk: keys.dh.publicKey,
+      name,
+      vnis: token.cert.vnis,
+      caps: 0,
+      addresses: address === null ? [] : token.cert.vnis.map((vni) => ({ vni, prefix: address })),
+      nonce: rng.fill(new Uint8Array(16)),
+    },
+    token.meshId,
+    signingKeyPair(token.seed).secretKey,
+    keys.sign.secretKey,
+  );
+  writeNodeKeys(state, keys);
+  writeMeshRef(state, token);
+  state.write(STATE_FILE.psk, token.psk);
+  state.write(STATE_FILE.tokenKey, token.seed);
+  state.write(STATE_FILE.request, request);
+  return { keys, request };
+}
+
+/** The request of an attempt that was cut off before its answer; null when there was none for this token and name. */
+function earlierRequest(state: StateDir, token: Token, name: string): JoinPlan | null {
+  if (!state.has(STATE_FILE.request) || !state.has(STATE_FILE.tokenKey)) return null;
+  const request = state.read(STATE_FILE.request);
+  const read = parseNodeRequest(request, token.meshId);
+  if (read === null || read.name !== name || !equalBytes(read.tokenId, token.cert.id)) return null;
+  return { keys: readNodeKeys(state), request };
+}
+
+/**
+ * Checks the admitter's answer against the token's root and puts it on disk.
+ * @throws WeftError E_REFUSED with the admitter's reason; E_RECORD when the answer does not verify
+ */
+export function acceptAdmission(
+  state: StateDir,
+  token: Token,
+  plan: JoinPlan,
+  reply: Uint8Array,
+  clock: Clock,
+): void {
+  const answer = decodeAdmissionReply(reply);
+  if (answer === null)
+    throw new WeftError('E_RECORD', 'the seed sent an answer that makes no sense: is it a newer weft?');
+  if (!answer.admitted) {
+    forgetJoin(state);
+    throw new WeftError('E_REFUSED', `refused: ${answer.text}`);
+  }
+  const policy = parsePolicy(answer.policy, token.meshId, token.rootPk);
+  if (policy === null || policy.seq < token.policySeq)
+    throw new WeftError(
+      'E_RECORD',
+      "the seed sent a policy that this mesh's root did not sign, or an old one",
+    );
+  if (policy.seq === token.policySeq && !equalBytes(policy.id, token.policyId))
+    throw new WeftError('E_RECORD', "the seed's policy is not the one that the token names");
+  const trust = new TrustStore(
+    { ...token, policy },
+    { ...clock, wallMs: () => Math.max(clock.wallMs(), policy.timeMs) },
+  );
+  const verdict = trust.verifyNodeCert(answer.cert, answer.admitter);
+  if (!verdict.ok)
+    throw new WeftError('E_RECORD', `the seed sent a certificate that is refused: ${verdict.reason}`);
+  const { cert } = verdict;
+  if (!equalBytes(cert.signPk, plan.keys.sign.publicKey) || !equalBytes(cert.dhPk, plan.keys.dh.publicKey))
+    throw new WeftError('E_RECORD', 'the seed sent the certificate of another host');
+  state.write(STATE_FILE.policy, answer.policy);
+  state.write(STATE_FILE.admitter, answer.admitter);
+  // Last: from here on the directory holds a member.
+  state.write(STATE_FILE.cert, answer.cert);
+  state.remove(STATE_FILE.tokenKey);
+  state.remove(STATE_FILE.request);
+}
+
+/** After a refusal nothing of the attempt stays, so that the next token starts afresh. */
+function forgetJoin(state: StateDir): void {
+  for (const file of [
+    STATE_FILE.request,
+    STATE_FILE.tokenKey,
+    STATE_FILE.psk,
+    STATE_FILE.mesh,
+    STATE_FILE.signKey,
+    STATE_FILE.dhKey,
+  ])
+    state.remove(file);
+}
