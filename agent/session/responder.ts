@@ -1,0 +1,201 @@
+/**
+ * First messages of others, up to the point where their certificates can be judged: cheap checks first, the costly ones
+ * within a budget that keeps room for those who are known. Called by session-manager.ts. Never answers with more than
+ * it was asked with.
+ */
+import type { Endpoint } from '../endpoint.ts';
+import { equalBytes, toHex, zero } from '../identity/sodium.ts';
+import type { SessionContext } from './context.ts';
+import { CookieJar, MacKeys } from './cookie.ts';
+import { decodeInit, encodeResponse, macFields, RESPONSE_PAYLOAD } from './messages.ts';
+import { Handshake, type TransportKeys } from './noise.ts';
+import { sameEndpoint } from './path.ts';
+import { decodePayload, encodePayload, type HandshakePayload, PAYLOAD_KIND } from './payload.ts';
+import { AddressLimiter, TokenBucket } from './rate-limit.ts';
+import { ReplayGuard } from './replay-guard.ts';
+import { resetToken } from './resets.ts';
+import { DH_PER_HANDSHAKE, DH_PER_SECOND, DH_RESERVE, MAX_JOINER_STATICS, UNDER_LOAD_MS } from './timers.ts';
+
+/** A genuine first message of a static key, not seen before. */
+export interface AcceptedInit {
+  readonly senderIndex: number;
+  readonly dhPk: Uint8Array;
+  readonly payload: HandshakePayload;
+  readonly handshake: Handshake;
+  /** Names the message among those being answered. */
+  readonly mac1: string;
+}
+
+export interface Answer {
+  readonly index: number;
+  readonly keys: TransportKeys;
+}
+
+/** What the responder asks of the manager. */
+export interface Acquaintance {
+  knowsStatic(dhPk: Uint8Array): boolean;
+  knowsAddress(ip: string): boolean;
+}
+
+interface PendingAnswer {
+  readonly bytes: Uint8Array;
+  readonly to: Endpoint;
+  sent: boolean;
+}
+
+export class Responder {
+  readonly #ctx: SessionContext;
+  readonly #known: Acquaintance;
+  readonly #jar: CookieJar;
+  readonly #dh = new TokenBucket(DH_PER_SECOND);
+  readonly #unproven = new AddressLimiter();
+  readonly #proven = new AddressLimiter();
+  readonly #joiners = new ReplayGuard(MAX_JOINER_STATICS);
+  /** By mac1; bounded by the unconfirmed keys, one per peer and join session, whose owner calls `forget`. */
+  readonly #answers = new Map<string, PendingAnswer>();
+  #loadUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(ctx: SessionContext, known: Acquaintance) {
+    this.#ctx = ctx;
+    this.#known = known;
+    this.#jar = new CookieJar(ctx.rng);
+  }
+
+  /** The message if it is genuine and new; otherwise null, counted, and perhaps answered by a cookie. */
+  receive(nowMs: number, bytes: Uint8Array, from: Endpoint): AcceptedInit | null {
+    const { handshakes } = this.#ctx.counters;
+    const init = decodeInit(bytes);
+    if (init === null) return this.#refuse('garbage', 'garbage');
+    if (!this.#ctx.macKeys.mac1Valid(bytes)) return this.#refuse('mac1', 'auth');
+    const mac1 = toHex(macFields(bytes).mac1);
+    const pending = this.#answers.get(mac1);
+    if (pending !== undefined) {
+      this.#repeat(nowMs, pending, from);
+      return null;
+    }
+    if (!this.#admit(nowMs, bytes, init.senderIndex, from)) return null;
+    const identity = this.#ctx.options.identity;
+    const ephemeralSk = this.#ctx.rng.fill(new Uint8Array(32));
+    const handshake = new Handshake({
+      pattern: 'IKpsk2',
+      initiator: false,
+      prologue: this.#ctx.prologue(identity.signPk),
+      staticKeys: { publicKey: identity.dhPk, secretKey: identity.dhSk },
+      ephemeralSk,
+      psk: this.#ctx.options.psk,
+    });
+    zero(ephemeralSk);
+    let overBudget = false;
+    const plaintext = handshake.read(init.noise, (dhPk) => {
+      overBudget = !this.#dh.take(
+        nowMs,
+        DH_PER_HANDSHAKE - 1,
+        this.#known.knowsStatic(dhPk) ? 0 : DH_RESERVE,
+      );
+      return !overBudget;
+    });
+    const dhPk = handshake.remoteStatic;
+    const payload = plaintext === null ? null : decodePayload(plaintext);
+    if (payload === null || dhPk === null || equalBytes(dhPk, identity.dhPk)) {
+      handshake.destroy();
+      if (overBudget) return this.#refuse('rate', 'rate');
+      return plaintext === null ? this.#refuse('auth', 'auth') : this.#refuse('garbage', 'garbage');
+    }
+    if (!this.#guard(payload).isNew(dhPk, payload.incarnation, payload.counter)) {
+      handshake.destroy();
+      handshakes.replay++;
+      this.#ctx.drop('replay');
+      return null;
+    }
+    return { senderIndex: init.senderIndex, dhPk, payload, handshake, mac1 };
+  }
+
+  #refuse(counter: 'garbage' | 'mac1' | 'auth' | 'rate', reason: 'garbage' | 'auth' | 'rate'): null {
+    this.#ctx.counters.handshakes[counter]++;
+    this.#ctx.drop(reason);
+    return null;
+  }
+
+  #guard(payload: HandshakePayload): ReplayGuard {
+    return payload.kind === PAYLOAD_KIND.member ? this.#ctx.replays : this.#joiners;
+  }
+
+  /** Sends the same answer again to a message that came again from the same place. */
+  #repeat(nowMs: number, pending: PendingAnswer, from: Endpoint): void {
+    if (!sameEndpoint(pending.to, from)) this.#ctx.drop('replay');
+    else if (!pending.sent) return;
+    else if (!this.#unproven.take(nowMs, from.ip)) this.#ctx.drop('rate');
+    else this.#ctx.emit({ kind: 'send', to: from, bytes: pending.bytes.slice() });
+  }
+
+  /** Whether a message with a valid mac1 may cost a Diffie-Hellman. */
+  #admit(nowMs: number, bytes: Uint8Array, senderIndex: number, from: Endpoint): boolean {
+    if (this.#dh.available(nowMs) < DH_RESERVE) this.#loadUntilMs = nowMs + UNDER_LOAD_MS;
+    if (this.#jar.mac2Valid(nowMs, from, bytes)) {
+      if (!this.#proven.take(nowMs, from.ip)) return this.#refuse('rate', 'rate') !== null;
+    } else if (nowMs < this.#loadUntilMs || !this.#unproven.take(nowMs, from.ip)) {
+      const cookie = this.#jar.cookieFor(nowMs, from);
+      const reply = this.#ctx.macKeys.sealCookie(bytes, senderIndex, cookie, this.#ctx.rng);
+      this.#ctx.counters.cookiesSent++;
+      this.#ctx.emit({ kind: 'send', to: from, bytes: reply });
+      this.#ctx.drop('rate');
+      return false;
+    }
+    const reserve =
+      this.#dh.available(nowMs) < DH_RESERVE + 1 && this.#known.knowsAddress(from.ip) ? 0 : DH_RESERVE;
+    return this.#dh.take(nowMs, 1, reserve) || this.#refuse('rate', 'rate') !== null;
+  }
+
+  /** The message was found acceptable: the same one is refused from now on. */
+  record(accepted: AcceptedInit): void {
+    const { dhPk, payload } = accepted;
+    this.#guard(payload).record(dhPk, payload.incarnation, payload.counter);
+  }
+
+  /**
+   * Makes the second message under a new index, to be sent by `release` when the key is installed. Null when the
+   * other side's ephemeral key is no key, or this host has no certificate yet.
+   */
+  answer(accepted: AcceptedInit, to: Endpoint): Answer | null {
+    const { options } = this.#ctx;
+    const local = options.local();
+    if (local.certificates.length === 0) return null;
+    const index = this.#ctx.allocateIndex();
+    const payload = encodePayload(
+      {
+        ...local,
+        kind: PAYLOAD_KIND.member,
+        incarnation: options.incarnation,
+        counter: this.#ctx.nextHandshakeCounter(),
+        resetToken: resetToken(options.resetSecrets.current, index),
+      },
+      RESPONSE_PAYLOAD,
+    );
+    const noise = accepted.handshake.write(payload);
+    if (noise === null) {
+      this.#ctx.releaseIndex(index);
+      return null;
+    }
+    const bytes = encodeResponse(index, accepted.senderIndex, noise);
+    new MacKeys(options.psk, accepted.dhPk).stamp(bytes, null);
+    this.#answers.set(accepted.mac1, { bytes, to, sent: false });
+    return { index, keys: accepted.handshake.finish() };
+  }
+
+  /** Sends the answer to `mac1` for the first time. */
+  release(mac1: string): void {
+    const pending = this.#answers.get(mac1);
+    if (pending === undefined) return;
+    pending.sent = true;
+    this.#ctx.emit({ kind: 'send', to: pending.to, bytes: pending.bytes.slice() });
+  }
+
+  /** The key of that answer was used or destroyed: the message is not answered again. */
+  forget(mac1: string): void {
+    this.#answers.delete(mac1);
+  }
+
+  get pendingAnswers(): number {
+    return this.#answers.size;
+  }
+}
