@@ -6,7 +6,14 @@
 import { zero } from '../identity/sodium.ts';
 import type { IndexOwner, SessionContext } from './context.ts';
 import { MacKeys } from './cookie.ts';
-import { type CookieReply, encodeInit, INIT_PAYLOAD, macFields, type Response } from './messages.ts';
+import {
+  type CookieReply,
+  encodeHandshake,
+  INIT_PAYLOAD,
+  initHeader,
+  macFields,
+  type Response,
+} from './messages.ts';
 import { Handshake, type TransportKeys } from './noise.ts';
 import {
   decodePayload,
@@ -140,13 +147,14 @@ export class Initiation {
       },
       INIT_PAYLOAD,
     );
-    const noise = handshake.write(payload);
+    const header = initHeader(index);
+    const noise = handshake.write(payload, header);
     if (noise === null) {
       handshake.destroy();
       this.#ctx.releaseIndex(index);
       return null;
     }
-    const bytes = encodeInit(index, noise);
+    const bytes = encodeHandshake(header, noise);
     const cookie =
       this.#cookie !== null && nowMs - this.#cookie.atMs < COOKIE_SECRET_MS ? this.#cookie.bytes : null;
     this.#macKeys.stamp(bytes, cookie);
@@ -182,7 +190,7 @@ export class Initiation {
   open(message: Response): OpenedResponse | 'malformed' | null {
     const flight = this.#flight;
     if (flight === null || flight.index !== message.receiverIndex) return null;
-    const plaintext = flight.handshake.read(message.noise);
+    const plaintext = flight.handshake.read(message.noise, message.header);
     if (plaintext === null) return null;
     const payload = decodePayload(plaintext);
     if (payload === null || payload.kind !== PAYLOAD_KIND.member) {

@@ -68,6 +68,8 @@ const RESPONSE_MIN_BYTES = RESPONSE_HEADER + 32 + TAG_BYTES + MACS;
 
 export interface Init {
   readonly senderIndex: number;
+  /** What precedes the Noise message, authenticated with it. */
+  readonly header: Uint8Array;
   readonly noise: Uint8Array;
 }
 
@@ -92,27 +94,31 @@ const startsWith = (bytes: Uint8Array, type: number): boolean =>
 
 const isBase = (index: number): boolean => baseIndex(index) === index;
 
-/** mac1 and mac2 are left zero. */
-export function encodeInit(senderIndex: number, noise: Uint8Array): Uint8Array {
-  if (noise.length !== INIT_NOISE) throw new RangeError(`a first Noise message of ${noise.length} bytes`);
-  const bytes = start(INIT_BYTES, TYPE.init, senderIndex);
-  bytes.set(noise, INIT_HEADER);
+export const initHeader = (senderIndex: number): Uint8Array => start(INIT_HEADER, TYPE.init, senderIndex);
+
+export function responseHeader(senderIndex: number, receiverIndex: number): Uint8Array {
+  const header = start(RESPONSE_HEADER, TYPE.response, senderIndex);
+  viewOf(header).setUint32(8, receiverIndex);
+  return header;
+}
+
+/** A handshake message of either kind; mac1 and mac2 are left zero. */
+export function encodeHandshake(header: Uint8Array, noise: Uint8Array): Uint8Array {
+  const size = header.length + noise.length + MACS;
+  if (size > INIT_BYTES) throw new RangeError(`a handshake message of ${size} bytes`);
+  const bytes = new Uint8Array(size);
+  bytes.set(header);
+  bytes.set(noise, header.length);
   return bytes;
 }
 
 export function decodeInit(bytes: Uint8Array): Init | null {
   if (bytes.length !== INIT_BYTES || !startsWith(bytes, TYPE.init)) return null;
-  return { senderIndex: viewOf(bytes).getUint32(4), noise: bytes.subarray(INIT_HEADER, INIT_BYTES - MACS) };
-}
-
-/** mac1 and mac2 are left zero. */
-export function encodeResponse(senderIndex: number, receiverIndex: number, noise: Uint8Array): Uint8Array {
-  const size = RESPONSE_HEADER + noise.length + MACS;
-  if (size > RESPONSE_MAX_BYTES) throw new RangeError(`a second message of ${size} bytes`);
-  const bytes = start(size, TYPE.response, senderIndex);
-  viewOf(bytes).setUint32(8, receiverIndex);
-  bytes.set(noise, RESPONSE_HEADER);
-  return bytes;
+  return {
+    senderIndex: viewOf(bytes).getUint32(4),
+    header: bytes.subarray(0, INIT_HEADER),
+    noise: bytes.subarray(INIT_HEADER, INIT_BYTES - MACS),
+  };
 }
 
 export function decodeResponse(bytes: Uint8Array): Response | null {
@@ -123,6 +129,7 @@ export function decodeResponse(bytes: Uint8Array): Response | null {
   return {
     senderIndex: view.getUint32(4),
     receiverIndex: view.getUint32(8),
+    header: bytes.subarray(0, RESPONSE_HEADER),
     noise: bytes.subarray(RESPONSE_HEADER, bytes.length - MACS),
   };
 }

@@ -3,6 +3,9 @@
  * out; the ephemeral secret comes from the caller. weft speaks IKpsk2 (Noise §7.5 and §9); IK is what another
  * implementation in reach can be compared with. Called by initiation.ts and responder.ts.
  *
+ * One addition to Noise: a message may have a header, mixed into the handshake hash before it as if it were a prologue. Without
+ * it whoever holds the psk could change an index in a message under way and so use up the genuine one.
+ *
  * Error contract: `read` and `write` work on a copy of the state. Null means that nothing has changed and that the
  * same handshake still accepts a genuine message. They throw only when called out of turn, which is a programming error.
  */
@@ -125,10 +128,14 @@ export class Handshake {
     return true;
   }
 
-  /** The next message, or null when the other side's key is of low order. */
-  write(payload: Uint8Array): Uint8Array | null {
+  /**
+   * The next message, or null when the other side's key is of low order.
+   * @param header what precedes the message on the wire; mixed into the transcript first, which authenticates it
+   */
+  write(payload: Uint8Array, header?: Uint8Array): Uint8Array | null {
     const tokens = this.#tokens(true);
     const state = this.#state.clone();
+    if (header !== undefined) state.mixHash(header);
     const parts: Uint8Array[] = [];
     for (const token of tokens) {
       if (token === 'e') {
@@ -151,14 +158,17 @@ export class Handshake {
 
   /**
    * The payload of the next message, or null when it is not genuine.
+   * @param header as for `write`
    * @param acceptStatic asked as soon as the sender's static key is known, before further work; false ends the read as null
    */
   read(
     message: Uint8Array,
+    header?: Uint8Array,
     acceptStatic: (remoteStatic: Uint8Array) => boolean = () => true,
   ): Uint8Array | null {
     const tokens = this.#tokens(false);
     const state = this.#state.clone();
+    if (header !== undefined) state.mixHash(header);
     let remoteEphemeral = this.#remoteEphemeral;
     let remoteStatic = this.#remoteStatic;
     let at = 0;

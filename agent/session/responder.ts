@@ -7,7 +7,7 @@ import type { Endpoint } from '../endpoint.ts';
 import { equalBytes, toHex, zero } from '../identity/sodium.ts';
 import type { SessionContext } from './context.ts';
 import { CookieJar, MacKeys } from './cookie.ts';
-import { decodeInit, encodeResponse, macFields, RESPONSE_PAYLOAD } from './messages.ts';
+import { decodeInit, encodeHandshake, macFields, RESPONSE_PAYLOAD, responseHeader } from './messages.ts';
 import { Handshake, type TransportKeys } from './noise.ts';
 import { sameEndpoint } from './path.ts';
 import { decodePayload, encodePayload, type HandshakePayload, PAYLOAD_KIND } from './payload.ts';
@@ -39,9 +39,12 @@ export interface Acquaintance {
 
 interface PendingAnswer {
   readonly bytes: Uint8Array;
-  readonly to: Endpoint;
+  /** bounded by MAX_ANSWER_ADDRESSES. A copy of the message from elsewhere must not keep the answer from the genuine sender. */
+  readonly to: Endpoint[];
   sent: boolean;
 }
+
+const MAX_ANSWER_ADDRESSES = 3;
 
 export class Responder {
   readonly #ctx: SessionContext;
@@ -86,7 +89,7 @@ export class Responder {
     });
     zero(ephemeralSk);
     let overBudget = false;
-    const plaintext = handshake.read(init.noise, (dhPk) => {
+    const plaintext = handshake.read(init.noise, init.header, (dhPk) => {
       overBudget = !this.#dh.take(
         nowMs,
         DH_PER_HANDSHAKE - 1,
@@ -120,17 +123,24 @@ export class Responder {
     return payload.kind === PAYLOAD_KIND.member ? this.#ctx.replays : this.#joiners;
   }
 
-  /** Sends the same answer again to a message that came again from the same place. */
+  /** Sends the same answer again to a message that came again, perhaps from elsewhere. */
   #repeat(nowMs: number, pending: PendingAnswer, from: Endpoint): void {
-    if (!sameEndpoint(pending.to, from)) this.#ctx.drop('replay');
-    else if (!pending.sent) return;
-    else if (!this.#unproven.take(nowMs, from.ip)) this.#ctx.drop('rate');
-    else this.#ctx.emit({ kind: 'send', to: from, bytes: pending.bytes.slice() });
+    if (!pending.to.some((to) => sameEndpoint(to, from))) {
+      if (pending.to.length >= MAX_ANSWER_ADDRESSES) {
+        this.#ctx.drop('replay');
+        return;
+      }
+      pending.to.push(from);
+    }
+    if (!pending.sent) return;
+    if (this.#unproven.take(nowMs, from.ip))
+      this.#ctx.emit({ kind: 'send', to: from, bytes: pending.bytes.slice() });
+    else this.#ctx.drop('rate');
   }
 
   /** Whether a message with a valid mac1 may cost a Diffie-Hellman. */
   #admit(nowMs: number, bytes: Uint8Array, senderIndex: number, from: Endpoint): boolean {
-    if (this.#dh.available(nowMs) < DH_RESERVE) this.#loadUntilMs = nowMs + UNDER_LOAD_MS;
+    if (this.#dh.available(nowMs) < DH_RESERVE + DH_PER_HANDSHAKE) this.#loadUntilMs = nowMs + UNDER_LOAD_MS;
     if (this.#jar.mac2Valid(nowMs, from, bytes)) {
       if (!this.#proven.take(nowMs, from.ip)) return this.#refuse('rate', 'rate') !== null;
     } else if (nowMs < this.#loadUntilMs || !this.#unproven.take(nowMs, from.ip)) {
@@ -171,14 +181,15 @@ export class Responder {
       },
       RESPONSE_PAYLOAD,
     );
-    const noise = accepted.handshake.write(payload);
+    const header = responseHeader(index, accepted.senderIndex);
+    const noise = accepted.handshake.write(payload, header);
     if (noise === null) {
       this.#ctx.releaseIndex(index);
       return null;
     }
-    const bytes = encodeResponse(index, accepted.senderIndex, noise);
+    const bytes = encodeHandshake(header, noise);
     new MacKeys(options.psk, accepted.dhPk).stamp(bytes, null);
-    this.#answers.set(accepted.mac1, { bytes, to, sent: false });
+    this.#answers.set(accepted.mac1, { bytes, to: [to], sent: false });
     return { index, keys: accepted.handshake.finish() };
   }
 
@@ -187,7 +198,7 @@ export class Responder {
     const pending = this.#answers.get(mac1);
     if (pending === undefined) return;
     pending.sent = true;
-    this.#ctx.emit({ kind: 'send', to: pending.to, bytes: pending.bytes.slice() });
+    for (const to of pending.to) this.#ctx.emit({ kind: 'send', to, bytes: pending.bytes.slice() });
   }
 
   /** The key of that answer was used or destroyed: the message is not answered again. */
