@@ -14,16 +14,18 @@ export default async function* report(events) {
   const counts = { passed: 0, failed: 0 };
   for await (const { type, data } of events) {
     if (type === 'test:stderr' || type === 'test:stdout') yield data.message;
+    // Node's own summary has no file.
+    if (type === 'test:diagnostic' && data.file !== undefined) yield `      ${data.message}\n`;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
+    const file = relative(process.cwd(), data.file ?? data.name);
+    const tally = files.get(file) ?? { passed: 0, failed: 0, ms: 0 };
+    files.set(file, tally);
+    if (data.nesting === 0) tally.ms += data.details?.duration_ms ?? 0;
     if (data.details?.type === 'suite') continue;
     const skipped = data.skip !== undefined || data.todo !== undefined;
     const failed = type === 'test:fail' || skipped;
     counts[failed ? 'failed' : 'passed']++;
-    const file = relative(process.cwd(), data.file ?? data.name);
-    const tally = files.get(file) ?? { passed: 0, failed: 0, ms: 0 };
     tally[failed ? 'failed' : 'passed']++;
-    if (data.nesting === 0) tally.ms += data.details?.duration_ms ?? 0;
-    files.set(file, tally);
     if (failed) yield failure(file, data, skipped);
     else if ((data.details?.duration_ms ?? 0) > 1000) {
       yield `    ${data.name} (${seconds(data.details.duration_ms)})\n`;
