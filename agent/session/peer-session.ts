@@ -130,6 +130,8 @@ export class PeerSession {
     if (this.#attempt !== null || this.#ring.arriving !== null) return;
     if (next !== null && nowMs - next.createdAtMs < YIELD_MS) return;
     const local = this.#ctx.options.local;
+    // Not admitted yet.
+    if (local().certificates.length === 0) return;
     const target = {
       dhPk: this.dhPk,
       signPk: this.signPk,

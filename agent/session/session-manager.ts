@@ -144,7 +144,9 @@ export class SessionManager {
   #memberInit(nowMs: number, accepted: AcceptedInit, from: Endpoint): void {
     const { certificates } = accepted.payload;
     const verdict = this.#ctx.options.verifyMember(certificates, accepted.dhPk, nowMs);
-    if (!verdict.ok || !equalBytes(verdict.value.dhPk, accepted.dhPk)) {
+    // Without a certificate of its own, while it joins, this host has nothing to answer with.
+    const admitted = this.#ctx.options.local().certificates.length > 0;
+    if (!admitted || !verdict.ok || !equalBytes(verdict.value.dhPk, accepted.dhPk)) {
       accepted.handshake.destroy();
       this.#ctx.counters.handshakes.refused++;
       this.#ctx.drop('auth');
