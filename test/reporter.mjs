@@ -21,7 +21,9 @@ export default async function* report(events) {
     const tally = files.get(file) ?? { passed: 0, failed: 0, ms: 0 };
     files.set(file, tally);
     if (data.nesting === 0) tally.ms += data.details?.duration_ms ?? 0;
-    if (data.details?.type === 'suite') continue;
+    const isSuite = data.details?.type === 'suite';
+    // A suite fails by itself only when one of its hooks does.
+    if (isSuite && (type === 'test:pass' || data.details.error?.failureType === 'subtestsFailed')) continue;
     const skipped = data.skip !== undefined || data.todo !== undefined;
     const failed = type === 'test:fail' || skipped;
     counts[failed ? 'failed' : 'passed']++;
