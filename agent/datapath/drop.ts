@@ -37,11 +37,12 @@ export const DROP = {
   ringFull: 30,
   handshake: 31,
   gossip: 32,
+  noPeer: 33,
 } as const;
 
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-export const DROP_COUNT = 33;
+export const DROP_COUNT = 34;
 
 export interface DropInfo {
   readonly label: string;
@@ -93,7 +94,11 @@ export const DROP_TABLE: readonly DropInfo[] = [
     why: "Longer than the segment's MTU with Ethernet header and two tags.",
   },
   { label: 'no_member', directions: tx, why: 'The segment has no other member to flood to.' },
-  { label: 'no_session', directions: tx, why: 'There is no session with the peer yet.' },
+  {
+    label: 'no_session',
+    directions: both,
+    why: 'There is no session with the peer, or none that the message belongs to.',
+  },
   { label: 'exhausted', directions: tx, why: 'The session key has sealed all it may.' },
   { label: 'too_big', directions: tx, why: "The datagram exceeds the underlay interface's MTU." },
   { label: 'tx_busy', directions: tx, why: "The kernel's send buffer stayed full." },
@@ -117,6 +122,7 @@ export const DROP_TABLE: readonly DropInfo[] = [
     directions: rx,
     why: 'A membership datagram that does not open, repeats, or is malformed.',
   },
+  { label: 'no_peer', directions: rx, why: 'There is no room for another peer.' },
 ];
 
 /** The number of a label, or 0. */

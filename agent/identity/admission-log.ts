@@ -67,8 +67,9 @@ export class AdmissionLog {
     return this.rows().filter((row) => row.tokenId === tokenId).length;
   }
 
-  nameHolder(name: string): string | null {
-    return this.rows().find((row) => row.name === name)?.nodeId ?? null;
+  /** Rows of members that `released` their name do not count. */
+  nameHolder(name: string, released: (nodeId: string) => boolean): string | null {
+    return this.rows().find((row) => row.name === name && !released(row.nodeId))?.nodeId ?? null;
   }
 
   keyHolder(signPk: Uint8Array, dhPk: Uint8Array): string | null {
@@ -77,8 +78,9 @@ export class AdmissionLog {
     return this.rows().find((row) => row.signPk === sign || row.dhPk === dh)?.nodeId ?? null;
   }
 
-  addressInUse(vni: number, ip: string): boolean {
-    return this.rows().some((row) => row.addresses.some((a) => a.vni === vni && a.ip === ip));
+  addressInUse(vni: number, ip: string, released: (nodeId: string) => boolean): boolean {
+    const holds = (row: AdmissionRow): boolean => row.addresses.some((a) => a.vni === vni && a.ip === ip);
+    return this.rows().some((row) => holds(row) && !released(row.nodeId));
   }
 
   append(row: AdmissionRow): void {

@@ -23,6 +23,8 @@ export interface MeshView {
   /** Node id (hex) that a sign or DH key belongs to, or null. */
   keyHolder(signPk: Uint8Array, dhPk: Uint8Array): string | null;
   addressInUse(vni: number, ip: string): boolean;
+  /** Whether the member gave up its name and addresses by a signed leave. */
+  isReleased(nodeId: string): boolean;
 }
 
 export interface AdmitterOptions {
@@ -134,7 +136,8 @@ export class Admitter {
         'keyInUse',
         'a key of this host is already certified: remove its state directory to join anew',
       );
-    const holder = log.nameHolder(request.name) ?? view.nameHolder(request.name);
+    const released = (nodeId: string): boolean => view.isReleased(nodeId);
+    const holder = log.nameHolder(request.name, released) ?? view.nameHolder(request.name);
     if (holder !== null && holder !== id)
       throw new Refused(
         'nameTaken',
@@ -154,7 +157,8 @@ export class Admitter {
       const rule = this.#o.trust.segment(vni);
       if (rule === undefined) throw new Refused('segmentNotAllowed', `this mesh has no segment ${vni}`);
       const taken = (ip: string): boolean =>
-        this.#o.log.addressInUse(vni, ip) || this.#o.view.addressInUse(vni, ip);
+        this.#o.log.addressInUse(vni, ip, (id) => this.#o.view.isReleased(id)) ||
+        this.#o.view.addressInUse(vni, ip);
       const wanted = request.addresses.find((a) => a.vni === vni)?.prefix;
       if (wanted === undefined) {
         for (const ip of hostsOf(rule.prefix))

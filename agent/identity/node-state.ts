@@ -2,10 +2,11 @@
  * Where a member is and whether it is there, signed by itself and gossiped; at most 224 bytes. Only its owner states it:
  * there is no record by which one member declares another dead. Body:
  *
- *   node id[32] | cert id[16] | u64 incarnation | u32 seq | u8 status (1 alive, 2 left) | u64 policy seq
+ *   node id[32] | cert id[16] | u64 incarnation | u32 seq | u8 status (1 alive, 2 left, 3 released) | u64 policy seq
  *   revocation digest[16] | u64 valid until ms | u8 endpoints (<=2): ip[16] | u16 sealed port | u16 gossip port
  *   extensions
  *
+ * `left` is a host that stopped and keeps its name and certificate; `released` is one that gave them up.
  * The higher (incarnation, seq) wins. Incarnations come from a counter on disk, never from a clock.
  */
 import { ipFromBytes, ipToBytes } from '../endpoint.ts';
@@ -22,13 +23,16 @@ export interface NodeEndpoint {
   readonly gossipPort: number;
 }
 
+const STATUS = ['alive', 'left', 'released'] as const;
+export type NodeStatus = (typeof STATUS)[number];
+
 export interface NodeState {
   readonly nodeId: Uint8Array;
   /** First 16 bytes of the certificate's object id. */
   readonly certId: Uint8Array;
   readonly incarnation: number;
   readonly seq: number;
-  readonly status: 'alive' | 'left';
+  readonly status: NodeStatus;
   readonly policySeq: number;
   readonly revocationDigest: Uint8Array;
   readonly validUntilMs: number;
@@ -42,7 +46,7 @@ export interface ReadNodeState extends NodeState {
 /** @throws RangeError when the record would exceed 224 bytes */
 export function signNodeState(state: NodeState, meshId: Uint8Array, signSecretKey: Uint8Array): Uint8Array {
   const w = new ByteWriter().bytes(state.nodeId).bytes(state.certId).u64(state.incarnation).u32(state.seq);
-  w.u8(state.status === 'alive' ? 1 : 2)
+  w.u8(STATUS.indexOf(state.status) + 1)
     .u64(state.policySeq)
     .bytes(state.revocationDigest)
     .u64(state.validUntilMs);
@@ -62,13 +66,13 @@ export function parseNodeState(bytes: Uint8Array, meshId: Uint8Array): ReadNodeS
   const certId = r.bytes(16);
   const incarnation = r.u64();
   const seq = r.u32();
-  const status = r.u8();
+  const status = STATUS[r.u8() - 1];
   const state: NodeState = {
     nodeId,
     certId,
     incarnation,
     seq,
-    status: status === 1 ? 'alive' : 'left',
+    status: status ?? 'alive',
     policySeq: r.u64(),
     revocationDigest: r.bytes(16),
     validUntilMs: r.u64(),
@@ -78,6 +82,6 @@ export function parseNodeState(bytes: Uint8Array, meshId: Uint8Array): ReadNodeS
       gossipPort: r.u16(),
     })),
   };
-  if (status < 1 || status > 2 || !skipExtensions(r)) return null;
+  if (status === undefined || !skipExtensions(r)) return null;
   return { ...state, record };
 }

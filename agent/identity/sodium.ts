@@ -107,8 +107,12 @@ export function x25519(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array
 }
 
 /** ChaCha20-Poly1305 of RFC 8439: ciphertext and tag. */
-export const chachaSeal = (plaintext: Uint8Array, aad: Uint8Array, nonce12: Uint8Array, key: Uint8Array): Uint8Array =>
-  sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, aad, null, nonce12, key);
+export const chachaSeal = (
+  plaintext: Uint8Array,
+  aad: Uint8Array,
+  nonce12: Uint8Array,
+  key: Uint8Array,
+): Uint8Array => sodium.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, aad, null, nonce12, key);
 
 /** The plaintext, or null when the tag does not verify. */
 export function chachaOpen(

@@ -39,6 +39,8 @@ export const STATE_FILE = {
   vteps: 'vteps.json',
   members: 'members.bin',
   resetKey: 'reset.key',
+  replays: 'replays.json',
+  contacts: 'contacts.json',
 } as const;
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];

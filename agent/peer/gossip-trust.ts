@@ -61,6 +61,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
   });
   #incarnation: number;
   #seq = 0;
+  #released = false;
 
   constructor(options: GossipTrustOptions) {
     this.#o = options;
@@ -106,7 +107,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
       id: cert.nodeIdHex,
       incarnation: state.incarnation,
       seq: state.seq,
-      status: state.status,
+      status: state.status === 'alive' ? 'alive' : 'left',
       address,
       boxKey: cert.dhPk,
       bytes: record,
@@ -124,6 +125,11 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     return { accuser, target: toHex(read.targetId), incarnation: read.targetIncarnation };
   }
 
+  /** From now on a leave gives up name, address and certificate. */
+  release(): void {
+    this.#released = true;
+  }
+
   ownRecord(status: 'alive' | 'left', raiseAbove: number | null): VerifiedRecord {
     const { identity, listen, gossipPort, persistIncarnation } = this.#o;
     if (raiseAbove !== null) {
@@ -139,7 +145,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
         certId: identity.cert.record.id.slice(0, 16),
         incarnation: this.#incarnation,
         seq: this.#seq,
-        status,
+        status: status === 'left' && this.#released ? 'released' : status,
         policySeq: identity.policy.seq,
         revocationDigest: new Uint8Array(16),
         validUntilMs: identity.trust.nowMs() + STATE_VALID_MS,

@@ -30,6 +30,8 @@ export interface MemberPeer extends PeerBase {
   /** Overlay address with prefix, as certified; null when the certificate has none for this segment. */
   address: string | null;
   readonly vnis: readonly number[];
+  readonly signPk: Uint8Array;
+  readonly dhPk: Uint8Array;
   rttMs: number | null;
   /** Clock.monotonicMs of the last completed handshake. */
   lastHandshakeAtMs: number | null;

@@ -29,13 +29,29 @@ function explain(error: unknown, name: string): WeftError {
   const code = (error as NodeJS.ErrnoException).code;
   const options = { cause: error };
   if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO')
-    return new WeftError('E_DEVICE', '/dev/net/tun is missing: load the tun module (modprobe tun) or pass the device into the container', options);
+    return new WeftError(
+      'E_DEVICE',
+      '/dev/net/tun is missing: load the tun module (modprobe tun) or pass the device into the container',
+      options,
+    );
   if (code === 'EPERM' || code === 'EACCES')
-    return new WeftError('E_PRIVILEGE', `cannot make TAP ${name}: run as root or with CAP_NET_ADMIN`, options);
+    return new WeftError(
+      'E_PRIVILEGE',
+      `cannot make TAP ${name}: run as root or with CAP_NET_ADMIN`,
+      options,
+    );
   if (code === 'EBUSY')
-    return new WeftError('E_DEVICE', `TAP ${name} is in use by another process: choose another name with --tap`, options);
+    return new WeftError(
+      'E_DEVICE',
+      `TAP ${name} is in use by another process: choose another name with --tap`,
+      options,
+    );
   if (code === 'EINVAL')
-    return new WeftError('E_DEVICE', `an interface named ${name} exists and is no multi-queue TAP: remove it or choose another name with --tap`, options);
+    return new WeftError(
+      'E_DEVICE',
+      `an interface named ${name} exists and is no multi-queue TAP: remove it or choose another name with --tap`,
+      options,
+    );
   return new WeftError('E_DEVICE', `cannot open TAP ${name}: ${String((error as Error).message)}`, options);
 }
 
@@ -65,7 +81,8 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
     mtuBytes: interfaceMtu(name),
     async close() {
       // A TAP that existed before outlives the descriptor; the address is ours either way.
-      if (settings.address !== null) await ip(['address', 'del', settings.address, 'dev', name]).catch(() => {});
+      if (settings.address !== null)
+        await ip(['address', 'del', settings.address, 'dev', name]).catch(() => {});
       closeFd(fd);
     },
   };

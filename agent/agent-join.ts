@@ -1,0 +1,163 @@
+/**
+ * `weft up` on a host that is no member yet: asks the token's seeds for admission over a socket of its own, before any
+ * worker runs. Part of the composition root. Until the answer is there nothing is logged above debug; a refusal is one
+ * line.
+ */
+import { DgramAsPromised } from 'dgram-as-promised';
+import type { Logger } from 'pino';
+import { OpeningKey, ReplayWindow, SealingKey } from 'tun-tap';
+import { type Clock, systemRng } from './clock.ts';
+import { type Endpoint, formatEndpoint } from './endpoint.ts';
+import { WeftError } from './errors.ts';
+import { acceptAdmission, type JoinPlan, prepareJoin } from './identity/joiner.ts';
+import { parseNodeCert } from './identity/node-cert.ts';
+import type { Prefix } from './identity/prefix.ts';
+import type { StateDir } from './identity/state-dir.ts';
+import type { Token, TokenSeed } from './identity/token.ts';
+import { SessionManager } from './session/session-manager.ts';
+import type { SessionOutput } from './session/types.ts';
+
+export interface JoinOptions {
+  readonly state: StateDir;
+  readonly token: Token;
+  readonly name: string;
+  /** Null: the admitter assigns. */
+  readonly address: Prefix | null;
+  readonly listen: Endpoint;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const TICK_MS = 50;
+const HEADER_BYTES = 16;
+const CONTROL_LANE = 15;
+const KEY_BYTES = 32;
+/** Unsealed datagram types, as the session layer numbers them. */
+const KIND_OFFSET = 16;
+
+/**
+ * Joins: afterwards the state directory holds a member.
+ * @throws WeftError E_REFUSED, E_UNREACHABLE, E_ADDRESS_IN_USE, E_RECORD
+ */
+export async function join(options: JoinOptions): Promise<void> {
+  const { state, token, name, address } = options;
+  const plan = prepareJoin(state, token, name, address, systemRng);
+  const problems: string[] = [];
+  for (const seed of token.seeds) {
+    const reply = await ask(options, plan, seed);
+    if (reply !== null) return acceptAdmission(state, token, plan, reply, options.clock);
+    problems.push(formatEndpoint({ ip: seed.ip, port: seed.sealedPort }));
+  }
+  throw new WeftError(
+    'E_UNREACHABLE',
+    `no seed of the token answered (${problems.join(', ')}): is its agent running, and may UDP reach it from here?`,
+  );
+}
+
+/** The reply of one seed, or null when it did not answer in time. */
+async function ask(options: JoinOptions, plan: JoinPlan, seed: TokenSeed): Promise<Uint8Array | null> {
+  const { token, clock, listen, log } = options;
+  const socket = DgramAsPromised.createSocket({ type: listen.ip.includes(':') ? 'udp6' : 'udp4' });
+  try {
+    await socket.bind({ address: listen.ip, port: listen.port, exclusive: true });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'EADDRINUSE')
+      throw new WeftError(
+        'E_ADDRESS_IN_USE',
+        `${formatEndpoint(listen)} is in use by another process: stop it or choose another --underlay`,
+        { cause: error },
+      );
+    throw new WeftError('E_CONFIG', `cannot use ${formatEndpoint(listen)} (${code}): correct --underlay`, {
+      cause: error,
+    });
+  }
+  const sessions = joinSessions(options, plan);
+  /** The one receive key of the attempt; replaced by a later one. */
+  let opening: { readonly index: number; readonly key: OpeningKey } | null = null;
+  return new Promise((resolve) => {
+    let stopTimer: () => void = () => {};
+    const finish = (reply: Uint8Array | null): void => {
+      stopTimer();
+      sessions.close();
+      opening?.key.destroy();
+      socket.socket.removeAllListeners('message');
+      void socket.close().then(() => resolve(reply));
+    };
+    const carryOut = (outputs: readonly SessionOutput[]): void => {
+      for (const o of outputs) {
+        if (o.kind === 'send') void socket.send(Buffer.from(o.bytes), o.to.port, o.to.ip).catch(() => {});
+        else if (o.kind === 'installReceive') {
+          opening?.key.destroy();
+          const from = CONTROL_LANE * KEY_BYTES;
+          opening = {
+            index: o.index,
+            key: new OpeningKey(o.suite, o.laneKeys.slice(from, from + KEY_BYTES)),
+          };
+          o.laneKeys.fill(0);
+          carryOut(sessions.installed(clock.monotonicMs(), o.token));
+        } else if (o.kind === 'joinReply') return finish(o.body);
+        else if (o.kind === 'joinFailed') return finish(null);
+        else log.debug({ output: o.kind }, 'joining');
+      }
+    };
+    socket.socket.on('error', (error) => log.debug({ error: error.message }, 'joining'));
+    socket.socket.on('message', (message, from) => {
+      const bytes = new Uint8Array(message);
+      const source = { ip: from.address, port: from.port };
+      const now = clock.monotonicMs();
+      if (bytes[0] !== 4)
+        return carryOut(sessions.datagram(now, KIND_OFFSET + (bytes[0] ?? 0), bytes, source));
+      if (bytes.length < HEADER_BYTES + 16 || opening === null) return;
+      const view = new DataView(bytes.buffer);
+      const index = view.getUint32(4);
+      const counter = Number(view.getBigUint64(8));
+      if (index !== opening.index + CONTROL_LANE || !Number.isSafeInteger(counter)) return;
+      const plain = opening.key.open(counter, bytes.slice(0, HEADER_BYTES), bytes.slice(HEADER_BYTES));
+      if (plain !== null) carryOut(sessions.control(now, index, counter, plain, bytes.length, source, true));
+    });
+    stopTimer = clock.every(TICK_MS, () => carryOut(sessions.tick(clock.monotonicMs())));
+    const target = { dhPk: seed.dhPk, signPk: seed.signPk, endpoint: { ip: seed.ip, port: seed.sealedPort } };
+    carryOut(sessions.startJoin(clock.monotonicMs(), target, token.cert.record.bytes, plan.request));
+  });
+}
+
+/** A session manager that can do nothing but join. */
+function joinSessions(options: JoinOptions, plan: JoinPlan): SessionManager {
+  const { token } = options;
+  const none = new Uint8Array(16);
+  return new SessionManager(
+    {
+      meshId: token.meshId,
+      psk: token.psk,
+      suite: 2,
+      inner: 1,
+      dataLanes: 0,
+      transmitLanes: 0,
+      transmitFlags: 1,
+      identity: {
+        dhSk: plan.keys.dh.secretKey,
+        dhPk: plan.keys.dh.publicKey,
+        signPk: plan.keys.sign.publicKey,
+      },
+      incarnation: 0,
+      resetSecrets: { current: systemRng.fill(new Uint8Array(32)), previous: null },
+      local: () => ({
+        policySeq: token.policySeq,
+        policyId: token.policyId.slice(0, 16),
+        revocationDigest: none,
+        certificates: [],
+      }),
+      // The seed's key is pinned by the token; its certificate adds nothing here.
+      verifyMember: (certificates, dhPk) => {
+        const cert = parseNodeCert(certificates[0] ?? new Uint8Array(0), token.meshId);
+        if (cert === null) return { ok: false, reason: 'not a certificate of this mesh' };
+        return { ok: true, value: { id: cert.nodeIdHex, dhPk, signPk: cert.signPk } };
+      },
+      verifyToken: () => ({ ok: false, reason: 'this host is joining itself' }),
+      sealer: (suite, key) => new SealingKey(suite, key),
+      window: () => new ReplayWindow(),
+    },
+    systemRng,
+  );
+}

@@ -1,0 +1,326 @@
+/**
+ * Where membership, sessions and the data path meet: a member that gossip found gets a slot and a session, a session's
+ * keys go to the workers, what the workers hand up goes to the sessions. Part of the composition root; decides nothing
+ * about trust (identity), liveness (gossip, session) or frames (datapath).
+ */
+import type { Logger } from 'pino';
+import { KIND, sendDatagram } from 'tun-tap';
+import type { GossipNode, Member } from '../gossip/index.ts';
+import type { Clock } from './clock.ts';
+import type { ControlMessage, DataPlane } from './datapath/data-plane.ts';
+import type { Endpoint } from './endpoint.ts';
+import { derivedMac } from './identity/derived-mac.ts';
+import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
+import { parseNodeState } from './identity/node-state.ts';
+import type { SegmentRule } from './identity/policy.ts';
+import { formatPrefix } from './identity/prefix.ts';
+import type { GossipTrust } from './peer/gossip-trust.ts';
+import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
+import { PLAIN_PORT } from './peer/underlay.ts';
+import type { SessionManager } from './session/session-manager.ts';
+import type { SessionOutput } from './session/types.ts';
+
+export interface MeshParts {
+  readonly meshId: Uint8Array;
+  readonly segment: SegmentRule;
+  readonly trust: GossipTrust;
+  readonly sessions: SessionManager;
+  readonly dataPlane: DataPlane;
+  readonly peers: PeerTable;
+  readonly sealedFd: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Answers a host that asks to join. */
+  readonly admit: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array;
+  readonly onHandshake: (result: 'ok' | 'timeout' | 'refused', durationSec: number) => void;
+}
+
+const TICK_MS = 50;
+const ACTIVITY_MS = 500;
+
+/** What the agent says of this host's sealed traffic besides data. */
+export interface ControlTraffic {
+  txPackets: number;
+  txBytes: number;
+}
+
+export class Mesh {
+  readonly #p: MeshParts;
+  #gossip: GossipNode | null = null;
+  #cancel: (() => void)[] = [];
+  readonly sent: { readonly control: ControlTraffic; readonly handshake: ControlTraffic } = {
+    control: { txPackets: 0, txBytes: 0 },
+    handshake: { txPackets: 0, txBytes: 0 },
+  };
+
+  constructor(parts: MeshParts) {
+    this.#p = parts;
+  }
+
+  /** Begins to act on what gossip finds and workers hand up. */
+  start(gossip: GossipNode): void {
+    const { clock, sessions, dataPlane } = this.#p;
+    this.#gossip = gossip;
+    dataPlane.onControl((message) => this.#control(message));
+    this.#cancel = [
+      clock.every(TICK_MS, () => this.#carryOut(sessions.tick(clock.monotonicMs()))),
+      clock.every(ACTIVITY_MS, () => this.#reportActivity()),
+    ];
+    for (const member of gossip.swim.members()) this.memberChanged(member.id);
+  }
+
+  stop(): void {
+    for (const cancel of this.#cancel.splice(0)) cancel();
+    this.#p.sessions.close();
+  }
+
+  // --- members -----------------------------------------------------------------------------------------------------
+
+  /** Gossip says that something about a member is new. */
+  memberChanged(id: string): void {
+    const member = this.#gossip?.swim.member(id);
+    const peer = this.#p.peers.byId(id);
+    if (member === undefined || member.state === 'left') {
+      if (peer !== undefined) void this.#forget(peer, member === undefined ? 'forgotten' : 'left');
+      return;
+    }
+    if (peer === undefined) void this.#admit(member);
+    else this.#update(peer, member);
+  }
+
+  #sealedEndpoint(member: Member): Endpoint | null {
+    const endpoint = parseNodeState(member.record.bytes, this.#p.meshId)?.endpoints[0];
+    return endpoint === undefined ? null : { ip: endpoint.ip, port: endpoint.sealedPort };
+  }
+
+  /** A new member: a slot, its addresses in the workers, then a session once its endpoint has proved to be its own. */
+  async #admit(member: Member): Promise<void> {
+    const cert = this.#p.trust.certOf(member.record.credential);
+    const endpoint = this.#sealedEndpoint(member);
+    if (cert === null || endpoint === null || !cert.vnis.includes(this.#p.segment.vni)) return;
+    const peer = await this.#addPeer(cert, endpoint);
+    if (peer !== null && member.channel.opened) this.#connect(peer, cert);
+  }
+
+  async #addPeer(cert: ReadNodeCert, endpoint: Endpoint): Promise<MemberPeer | null> {
+    const { peers, segment, log } = this.#p;
+    const address = cert.addresses.find((a) => a.vni === segment.vni);
+    const peer = peers.addMember({
+      id: cert.nodeIdHex,
+      name: cert.name,
+      endpoint,
+      address: address === undefined ? null : formatPrefix(address.prefix),
+      vnis: cert.vnis,
+      signPk: cert.signPk,
+      dhPk: cert.dhPk,
+      state: 'down',
+      reason: 'not heard from yet',
+      rttMs: null,
+      lastHandshakeAtMs: null,
+      lastHandshakeWallMs: null,
+    });
+    if (peer === null) {
+      log.warn({ peer: cert.name }, 'no room for another peer');
+      return null;
+    }
+    await this.#place(peer, cert, endpoint);
+    return peer;
+  }
+
+  /** Tells the workers who has the slot. */
+  #place(peer: MemberPeer, cert: ReadNodeCert, endpoint: Endpoint): Promise<void> {
+    const { dataPlane, segment } = this.#p;
+    return dataPlane.setMember(peer.slot, {
+      vnis: cert.vnis,
+      bridge: (cert.caps & CAP.bridge) !== 0,
+      macs: cert.vnis.map((vni) => ({ vni, mac: derivedMac(cert.nodeId, vni) })),
+      plain: segment.mode === 'plain' ? { ip: endpoint.ip, port: PLAIN_PORT[segment.encap] } : null,
+    });
+  }
+
+  #update(peer: MemberPeer, member: Member): void {
+    const { dataPlane } = this.#p;
+    dataPlane.setFlooding(peer.slot, member.state !== 'dead' || peer.state === 'up');
+    const cert = this.#p.trust.certOf(member.record.credential);
+    const endpoint = this.#sealedEndpoint(member);
+    if (cert === null || endpoint === null || member.state === 'dead') return;
+    if (this.#p.segment.mode === 'plain' && peer.endpoint.ip !== endpoint.ip)
+      void this.#place(peer, cert, endpoint);
+    // While a session is up it knows best where its peer is.
+    if (peer.state !== 'up') peer.endpoint = endpoint;
+    if (member.channel.opened) this.#connect(peer, cert);
+  }
+
+  /** Something authenticated came from the member's endpoint: only now may a handshake go there. */
+  reachable(id: string): void {
+    const member = this.#gossip?.swim.member(id);
+    const peer = this.#p.peers.byId(id);
+    const cert = member === undefined ? null : this.#p.trust.certOf(member.record.credential);
+    if (peer !== undefined && cert !== null) this.#connect(peer, cert);
+  }
+
+  #connect(peer: MemberPeer, cert: ReadNodeCert): void {
+    const { sessions, clock } = this.#p;
+    if (peer.state === 'down') {
+      peer.state = 'handshaking';
+      peer.reason = 'handshake under way';
+    }
+    const { id, endpoint } = peer;
+    this.#carryOut(
+      sessions.connect(clock.monotonicMs(), { id, dhPk: cert.dhPk, signPk: cert.signPk, endpoint }),
+    );
+  }
+
+  async #forget(peer: MemberPeer, why: string): Promise<void> {
+    const { peers, sessions, dataPlane, clock, log } = this.#p;
+    peers.remove(peer);
+    this.#carryOut(sessions.forget(clock.monotonicMs(), peer.id));
+    log.info({ peer: peer.name, why }, 'peer gone');
+    await dataPlane.removeMember(peer.slot);
+    peers.release(peer.slot);
+  }
+
+  // --- sessions ----------------------------------------------------------------------------------------------------
+
+  #control(m: ControlMessage): void {
+    const { sessions, clock } = this.#p;
+    const now = clock.monotonicMs();
+    const outputs =
+      m.kind === KIND.CONTROL
+        ? sessions.control(now, m.index, m.counter, m.bytes, m.wireBytes, m.from, m.fromListener)
+        : sessions.datagram(now, m.kind, m.bytes, m.from, m.wireBytes);
+    this.#carryOut(outputs);
+  }
+
+  /** Tells each session what its data did, and hurries those that frames are waiting for. */
+  #reportActivity(): void {
+    const { peers, sessions, dataPlane, clock } = this.#p;
+    const now = clock.monotonicMs();
+    const offset = now - dataPlane.nowMs();
+    for (const peer of peers.members()) {
+      const c = dataPlane.peerCounters(peer.slot);
+      const activity = {
+        lastTxMs: c.lastTxMs === 0 ? null : c.lastTxMs + offset,
+        lastRxMs: c.lastRxMs === 0 ? null : c.lastRxMs + offset,
+        nextCounter: c.nextCounter,
+      };
+      this.#carryOut(sessions.activity(now, peer.id, activity));
+      if (dataPlane.takeWanted(peer.slot) && peer.state === 'down') this.reachable(peer.id);
+    }
+  }
+
+  #send(to: Endpoint, bytes: Uint8Array): void {
+    const error = sendDatagram(this.#p.sealedFd, bytes, to.ip, to.port);
+    const traffic = bytes[0] === 4 ? this.sent.control : this.sent.handshake;
+    if (error === 0) {
+      traffic.txPackets += 1;
+      traffic.txBytes += bytes.length;
+    } else {
+      this.#p.dataPlane.drop('transmit', 'unreachable');
+    }
+  }
+
+  #carryOut(outputs: readonly SessionOutput[]): void {
+    for (const output of outputs) this.#one(output);
+  }
+
+  #one(o: SessionOutput): void {
+    const { dataPlane, peers, clock, log } = this.#p;
+    switch (o.kind) {
+      case 'send':
+        return this.#send(o.to, o.bytes);
+      case 'installReceive': {
+        const slot = o.peer === null ? -1 : (peers.byId(o.peer)?.slot ?? -1);
+        const done = dataPlane.installReceive({ ...o, slot });
+        o.laneKeys.fill(0);
+        void done.then(
+          () => this.#carryOut(this.#p.sessions.installed(clock.monotonicMs(), o.token)),
+          (error) => log.warn({ error: String(error) }, 'a receive key was not installed'),
+        );
+        return;
+      }
+      case 'removeReceive':
+        void dataPlane.removeReceive(o.index);
+        return;
+      case 'installTransmit': {
+        const peer = peers.byId(o.peer);
+        if (peer !== undefined) {
+          void dataPlane.setEndpoint(peer.slot, peer.endpoint);
+          void dataPlane.installTransmit({ ...o, slot: peer.slot });
+        }
+        o.key.fill(0);
+        return;
+      }
+      default:
+        return this.#event(o);
+    }
+  }
+
+  /** Outputs that say what happened rather than what to install. */
+  #event(
+    o: Exclude<SessionOutput, { kind: 'send' | 'installReceive' | 'removeReceive' | 'installTransmit' }>,
+  ): void {
+    const { dataPlane, peers, clock, log, sessions } = this.#p;
+    const peer = 'peer' in o ? peers.byId(o.peer) : undefined;
+    switch (o.kind) {
+      case 'clearTransmit':
+        if (peer !== undefined && this.#p.segment.mode === 'sealed') void dataPlane.clearTransmit(peer.slot);
+        return;
+      case 'newPeer':
+        return this.#newPeer(o);
+      case 'up':
+        if (peer === undefined) return;
+        if (peer.state !== 'up') log.info({ peer: peer.name, endpoint: peer.endpoint }, 'peer up');
+        peer.state = 'up';
+        peer.reason = null;
+        return dataPlane.setFlooding(peer.slot, true);
+      case 'down':
+        if (peer === undefined) return;
+        log.info({ peer: peer.name, reason: o.reason }, 'peer down');
+        peer.state = 'down';
+        peer.reason = o.reason;
+        return;
+      case 'handshakeDone':
+        this.#p.onHandshake(o.result, o.durationMs / 1000);
+        if (o.result === 'ok' && peer !== undefined) {
+          peer.lastHandshakeAtMs = clock.monotonicMs();
+          peer.lastHandshakeWallMs = clock.wallMs();
+        } else if (peer !== undefined && peer.state !== 'up') {
+          peer.reason = o.reason ?? o.result;
+        }
+        return;
+      case 'moved':
+        if (peer === undefined) return;
+        peer.endpoint = o.endpoint;
+        void dataPlane.setEndpoint(peer.slot, o.endpoint);
+        return;
+      case 'rtt':
+        if (peer !== undefined) peer.rttMs = o.ms;
+        return;
+      case 'joinRequest': {
+        const reply = this.#p.admit(o.tokenCert, o.body, o.dhPk);
+        return this.#carryOut(sessions.reply(clock.monotonicMs(), o.joinId, reply));
+      }
+      case 'drop':
+        // A datagram of an unknown index was counted by the worker that received it.
+        if (o.reason !== 'unknown_index') dataPlane.drop('receive', o.reason);
+        return;
+      case 'joinReply':
+      case 'joinFailed':
+        return;
+    }
+  }
+
+  /** A certified member that gossip has not told of yet began a handshake. */
+  #newPeer(o: Extract<SessionOutput, { kind: 'newPeer' }>): void {
+    const { trust, sessions, clock } = this.#p;
+    const credential = Buffer.concat(o.certificates);
+    const cert = trust.certOf(new Uint8Array(credential));
+    if (cert === null || !cert.vnis.includes(this.#p.segment.vni)) {
+      this.#carryOut(sessions.forget(clock.monotonicMs(), o.peer));
+      return;
+    }
+    // The slot is taken at once; what the workers need follows in order on the same ports.
+    void this.#addPeer(cert, o.endpoint);
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * One snapshot of numbers for /metrics, from the workers' counters and the control plane's state. Part of the
+ * composition root; read once per scrape.
+ */
+import { socketDrops } from 'tun-tap';
+import type { GossipNode } from '../gossip/index.ts';
+import type { Mesh } from './agent-mesh.ts';
+import type { Clock } from './clock.ts';
+import type { HandshakeResult, MetricsSnapshot, PeerMetrics } from './control/metrics-source.ts';
+import type { DataPlane } from './datapath/data-plane.ts';
+import type { AdmissionLog } from './identity/admission-log.ts';
+import type { NodeIdentity } from './identity/node-identity.ts';
+import type { PeerTable } from './peer/peer-table.ts';
+import type { Underlay } from './peer/underlay.ts';
+import type { SessionManager } from './session/session-manager.ts';
+
+export interface MetricsParts {
+  readonly identity: NodeIdentity;
+  readonly dataPlane: DataPlane;
+  readonly sessions: SessionManager;
+  readonly gossip: GossipNode;
+  readonly peers: PeerTable;
+  readonly mesh: Mesh;
+  readonly underlay: Underlay;
+  readonly admissions: AdmissionLog;
+  readonly fdbLimit: number;
+  readonly clock: Clock;
+}
+
+function peerMetrics(p: MetricsParts): PeerMetrics[] {
+  const members = p.peers.members().map((peer) => ({
+    peer: peer.name,
+    state: peer.state,
+    slot: peer.slot,
+    ip: peer.endpoint.ip,
+    lastHandshakeSec: peer.lastHandshakeWallMs === null ? null : peer.lastHandshakeWallMs / 1000,
+    rttSec: peer.rttMs === null ? null : peer.rttMs / 1000,
+  }));
+  const vteps = p.peers.vteps().map((vtep) => ({
+    peer: vtep.name,
+    state: 'up' as const,
+    slot: vtep.slot,
+    ip: vtep.endpoint.ip,
+    lastHandshakeSec: null,
+    rttSec: null,
+  }));
+  return [...members, ...vteps].map(({ slot, ip, ...peer }) => {
+    const c = p.dataPlane.peerCounters(slot);
+    return {
+      ...peer,
+      version: null,
+      family: ip.includes(':') ? ('ipv6' as const) : ('ipv4' as const),
+      receiveBytes: c.rxBytes,
+      transmitBytes: c.txBytes,
+      receivePackets: c.rxFrames,
+      transmitPackets: c.txFrames,
+      pathMtuBytes: null,
+    };
+  });
+}
+
+function handshakes(p: MetricsParts): { readonly result: HandshakeResult; readonly count: number }[] {
+  const h = p.sessions.counters.handshakes;
+  return [
+    { result: 'ok', count: h.ok },
+    { result: 'timeout', count: h.timeout },
+    { result: 'refused', count: h.refused },
+    { result: 'invalid', count: h.mac1 + h.auth + h.replay + h.rate + h.garbage + h.full },
+  ];
+}
+
+function joinTokens(p: MetricsParts): MetricsSnapshot['joinTokens'] {
+  const now = p.clock.wallMs();
+  const rows = p.admissions.rows();
+  return [
+    { state: 'used', count: rows.filter((row) => row.expiresMs > now).length },
+    { state: 'expired', count: rows.filter((row) => row.expiresMs <= now).length },
+  ];
+}
+
+export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
+  const { dataPlane, gossip, mesh } = p;
+  const stats = gossip.swim.stats();
+  const traffic = gossip.traffic;
+  const { local, remote } = dataPlane.fdb();
+  const byVni = new Map<number, number>();
+  for (const e of [...local, ...remote]) {
+    const vni = dataPlane.vniOf(e.segment);
+    byVni.set(vni, (byVni.get(vni) ?? 0) + 1);
+  }
+  const total = dataPlane.total.bind(dataPlane);
+  const { control, handshake } = mesh.sent;
+  return {
+    frames: { transmit: total('transmit', 'FRAMES'), receive: total('receive', 'FRAMES') },
+    frameBytes: { transmit: total('transmit', 'FRAME_BYTES'), receive: total('receive', 'FRAME_BYTES') },
+    packets: [
+      {
+        direction: 'transmit',
+        path: 'direct',
+        kind: 'data',
+        packets: total('transmit', 'PACKETS'),
+        bytes: total('transmit', 'PACKET_BYTES'),
+      },
+      {
+        direction: 'receive',
+        path: 'direct',
+        kind: 'data',
+        packets: total('receive', 'PACKETS'),
+        bytes: total('receive', 'PACKET_BYTES'),
+      },
+      {
+        direction: 'transmit',
+        path: 'plain',
+        kind: 'data',
+        packets: total('transmit', 'PLAIN_PACKETS'),
+        bytes: total('transmit', 'PLAIN_BYTES'),
+      },
+      {
+        direction: 'receive',
+        path: 'plain',
+        kind: 'data',
+        packets: total('receive', 'PLAIN_PACKETS'),
+        bytes: total('receive', 'PLAIN_BYTES'),
+      },
+      {
+        direction: 'transmit',
+        path: 'direct',
+        kind: 'control',
+        packets: control.txPackets,
+        bytes: control.txBytes,
+      },
+      {
+        direction: 'receive',
+        path: 'direct',
+        kind: 'control',
+        packets: total('receive', 'CONTROL_PACKETS'),
+        bytes: total('receive', 'CONTROL_BYTES'),
+      },
+      {
+        direction: 'transmit',
+        path: 'direct',
+        kind: 'handshake',
+        packets: handshake.txPackets,
+        bytes: handshake.txBytes,
+      },
+      {
+        direction: 'transmit',
+        path: 'direct',
+        kind: 'gossip',
+        packets: traffic.txPackets,
+        bytes: traffic.txBytes,
+      },
+      {
+        direction: 'receive',
+        path: 'direct',
+        kind: 'gossip',
+        packets: traffic.rxPackets,
+        bytes: traffic.rxBytes,
+      },
+    ],
+    drops: dataPlane.drops(),
+    floods: [
+      { cause: 'unknown', count: total('transmit', 'FLOOD_UNKNOWN') },
+      { cause: 'broadcast', count: total('transmit', 'FLOOD_BROADCAST') },
+      { cause: 'multicast', count: total('transmit', 'FLOOD_MULTICAST') },
+    ],
+    fdbEntries: [...byVni].map(([vni, count]) => ({ vni, count })),
+    fdbLimit: p.fdbLimit,
+    fdbMoves: total('receive', 'MOVES'),
+    fdbEvictions: total('receive', 'EVICTIONS'),
+    peers: peerMetrics(p),
+    handshakes: handshakes(p),
+    handshakesStarted: handshake.txPackets,
+    rekeys: p.sessions.counters.rekeys,
+    gossipMembers: stats.members,
+    gossipMessages: [...stats.messages].map(([type, count]) => ({
+      direction: 'transmit' as const,
+      type,
+      count,
+    })),
+    gossipProbes: stats.probes,
+    gossipProbeFailures: stats.probeFailures,
+    gossipSuspicions: [
+      { outcome: 'refuted', count: stats.refuted },
+      { outcome: 'dead', count: stats.dead },
+    ],
+    gossipHealthScore: stats.healthScore,
+    gossipBroadcastQueue: stats.broadcastQueue,
+    gossipIncarnation: stats.incarnation,
+    udpSocketDrops: [
+      { socket: 'sealed', count: socketDrops(p.underlay.sealedFd) },
+      ...(p.underlay.plainFd === null
+        ? []
+        : [{ socket: 'plain' as const, count: socketDrops(p.underlay.plainFd) }]),
+    ],
+    identityExpirySec: p.identity.cert.expiresMs / 1000,
+    joinTokens: joinTokens(p),
+  };
+}

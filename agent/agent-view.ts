@@ -1,0 +1,255 @@
+/**
+ * The running agent as the control socket sees it: reports from the live tables, and the few things that may be asked of
+ * it. Part of the composition root.
+ */
+import type { GossipNode } from '../gossip/index.ts';
+import type { Clock } from './clock.ts';
+import type {
+  AgentState,
+  AgentView,
+  FdbReport,
+  HealthReport,
+  LeaveReport,
+  MembersReport,
+  PeerReport,
+  PeersReport,
+  StatusReport,
+  TokenReport,
+  TokenRequest,
+  VtepRequest,
+  VtepsReport,
+} from './control/api-types.ts';
+import type { MetricsSnapshot } from './control/metrics-source.ts';
+import type { DataPlane } from './datapath/data-plane.ts';
+import { type Endpoint, formatEndpoint } from './endpoint.ts';
+import type { NodeIdentity } from './identity/node-identity.ts';
+import { parseNodeState } from './identity/node-state.ts';
+import type { SegmentRule } from './identity/policy.ts';
+import { toHex } from './identity/sodium.ts';
+import type { GossipTrust } from './peer/gossip-trust.ts';
+import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
+import type { VtepBook } from './peer/vtep-book.ts';
+import { buildVersion } from './version.ts';
+
+export interface ViewParts {
+  readonly identity: NodeIdentity;
+  readonly segment: SegmentRule;
+  readonly address: string | null;
+  readonly tap: { readonly name: string; readonly mac: Uint8Array; readonly mtuBytes: number };
+  readonly listen: Endpoint;
+  readonly gossip: GossipNode;
+  readonly trust: GossipTrust;
+  readonly dataPlane: DataPlane;
+  readonly peers: PeerTable;
+  readonly vteps: VtepBook;
+  readonly clock: Clock;
+  readonly state: () => AgentState;
+  readonly createToken: (request: TokenRequest) => TokenReport;
+  readonly leave: () => Promise<void>;
+  readonly metrics: () => MetricsSnapshot;
+}
+
+const formatMac = (mac: Uint8Array): string => [...mac].map((b) => b.toString(16).padStart(2, '0')).join(':');
+
+/** A MAC of the FDB's two words. */
+function macText(hi: number, lo: number): string {
+  const bytes = new Uint8Array(6);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, hi);
+  view.setInt32(2, lo);
+  return formatMac(bytes);
+}
+
+export class LiveView implements AgentView {
+  readonly #p: ViewParts;
+  readonly #startedAtMs: number;
+
+  constructor(parts: ViewParts) {
+    this.#p = parts;
+    this.#startedAtMs = parts.clock.monotonicMs();
+  }
+
+  status(): StatusReport {
+    const { identity, segment, address, tap, listen, peers, gossip, clock, state } = this.#p;
+    const members = gossip.swim.stats().members;
+    const all = peers.members();
+    return {
+      v: 1,
+      name: identity.cert.name,
+      mesh: identity.policy.meshName,
+      address,
+      tap: tap.name,
+      mac: formatMac(tap.mac),
+      mtu: tap.mtuBytes,
+      mode: segment.mode,
+      encap: segment.encap,
+      vni: segment.vni,
+      state: state(),
+      uptimeMs: Math.round(clock.monotonicMs() - this.#startedAtMs),
+      version: buildVersion().version,
+      nodeId: identity.cert.nodeIdHex,
+      endpoint: formatEndpoint(listen),
+      peers: { up: all.filter((p) => p.state === 'up').length, total: all.length },
+      members: { alive: members.alive, total: members.alive + members.suspect + members.dead + members.left },
+      problems: this.health().reasons,
+    };
+  }
+
+  #peer(peer: MemberPeer): PeerReport {
+    const { clock, dataPlane, segment } = this.#p;
+    const c = dataPlane.peerCounters(peer.slot);
+    const now = clock.monotonicMs();
+    return {
+      name: peer.name,
+      address: peer.address,
+      endpoint: formatEndpoint(peer.endpoint),
+      state: peer.state,
+      path: segment.mode === 'plain' ? 'plain' : 'direct',
+      rttMs: peer.rttMs === null ? null : Math.round(peer.rttMs * 1000) / 1000,
+      pmtu: null,
+      txBytes: c.txBytes,
+      rxBytes: c.rxBytes,
+      lastHandshakeMs: peer.lastHandshakeAtMs === null ? null : Math.round(now - peer.lastHandshakeAtMs),
+      txPackets: c.txFrames,
+      rxPackets: c.rxFrames,
+      nodeId: peer.id,
+      reason: peer.reason,
+    };
+  }
+
+  peers(): PeersReport {
+    const { peers, dataPlane } = this.#p;
+    const members = peers.members().map((peer) => this.#peer(peer));
+    const vteps = peers.vteps().map((vtep): PeerReport => {
+      const c = dataPlane.peerCounters(vtep.slot);
+      return {
+        name: vtep.name,
+        address: null,
+        endpoint: formatEndpoint(vtep.endpoint),
+        state: 'up',
+        path: 'plain',
+        rttMs: null,
+        pmtu: null,
+        txBytes: c.txBytes,
+        rxBytes: c.rxBytes,
+        lastHandshakeMs: null,
+        txPackets: c.txFrames,
+        rxPackets: c.rxFrames,
+        nodeId: null,
+        reason: null,
+      };
+    });
+    const byName = (a: PeerReport, b: PeerReport): number => a.name.localeCompare(b.name);
+    return { v: 1, peers: [...members.sort(byName), ...vteps.sort(byName)] };
+  }
+
+  members(): MembersReport {
+    const { gossip, identity, address, listen, trust, segment } = this.#p;
+    const self = {
+      name: identity.cert.name,
+      state: 'alive' as const,
+      incarnation: gossip.swim.own.incarnation,
+      address,
+      endpoint: formatEndpoint(listen),
+      nodeId: identity.cert.nodeIdHex,
+      self: true,
+    };
+    const others = gossip.swim.members().map((m) => {
+      const cert = trust.certOf(m.record.credential);
+      const endpoint = parseNodeState(m.record.bytes, identity.meshId)?.endpoints[0];
+      const own = cert?.addresses.find((a) => a.vni === segment.vni)?.prefix;
+      return {
+        name: cert?.name ?? m.id.slice(0, 8),
+        state: m.state,
+        incarnation: m.record.incarnation,
+        address: own === undefined ? null : `${own.ip}/${own.length}`,
+        endpoint:
+          endpoint === undefined ? null : formatEndpoint({ ip: endpoint.ip, port: endpoint.sealedPort }),
+        nodeId: m.id,
+        self: false,
+        notBeforeMs: cert?.notBeforeMs ?? 0,
+      };
+    });
+    // A name that two hosts hold belongs to the earlier certificate; the other shows who it is.
+    const holder = new Map<string, string>([[self.name, self.nodeId]]);
+    for (const m of [...others].sort((a, b) => a.notBeforeMs - b.notBeforeMs))
+      if (!holder.has(m.name)) holder.set(m.name, m.nodeId);
+    const named = others.map(({ notBeforeMs: _, ...m }) => ({
+      ...m,
+      name: holder.get(m.name) === m.nodeId ? m.name : `${m.name}~${m.nodeId.slice(0, 8)}`,
+    }));
+    return { v: 1, members: [self, ...named].sort((a, b) => a.name.localeCompare(b.name)) };
+  }
+
+  fdb(): FdbReport {
+    const { dataPlane, peers } = this.#p;
+    const { local, remote } = dataPlane.fdb();
+    const entry = (e: (typeof local)[number], peer: string | null): FdbReport['entries'][number] => ({
+      mac: macText(e.macHi, e.macLo),
+      vni: dataPlane.vniOf(e.segment),
+      peer,
+      ageMs: e.isStatic ? null : e.ageSec * 1000,
+      static: e.isStatic,
+    });
+    const entries = [
+      ...local.map((e) => entry(e, null)),
+      ...remote.map((e) => entry(e, peers.bySlot(e.port)?.name ?? `slot ${e.port}`)),
+    ];
+    return { v: 1, entries: entries.sort((a, b) => a.vni - b.vni || a.mac.localeCompare(b.mac)) };
+  }
+
+  async createToken(request: TokenRequest): Promise<TokenReport> {
+    return this.#p.createToken(request);
+  }
+
+  vteps(): VtepsReport {
+    return { v: 1, vteps: this.#p.vteps.list() };
+  }
+
+  async addVtep(request: VtepRequest): Promise<VtepsReport> {
+    await this.#p.vteps.add(request.address, request.segment);
+    return this.vteps();
+  }
+
+  async removeVtep(request: VtepRequest): Promise<VtepsReport> {
+    await this.#p.vteps.remove(request.address, request.segment);
+    return this.vteps();
+  }
+
+  async leave(): Promise<LeaveReport> {
+    await this.#p.leave();
+    return { v: 1, name: this.#p.identity.cert.name, left: true };
+  }
+
+  health(): HealthReport {
+    const state = this.#p.state();
+    const reasons: string[] = [];
+    if (state !== 'up') reasons.push(`the agent is ${state}`);
+    return { v: 1, live: true, ready: reasons.length === 0, reasons };
+  }
+
+  metrics(): MetricsSnapshot {
+    return this.#p.metrics();
+  }
+
+  /** Collections in each worker over some seconds; for the proof that frames make no garbage. */
+  async watchCollections(
+    seconds: number,
+    deliberate: boolean,
+  ): Promise<{ readonly transmit: number; readonly receive: number }> {
+    return this.#p.dataPlane.watchGc(seconds, deliberate);
+  }
+}
+
+/** Whether a member gave up its name and addresses by a signed leave. */
+export function isReleased(gossip: GossipNode, meshId: Uint8Array, nodeId: string): boolean {
+  const member = gossip.swim.member(nodeId);
+  return member !== undefined && parseNodeState(member.record.bytes, meshId)?.status === 'released';
+}
+
+/** The node id that holds a key, as membership knows; null if nobody does. */
+export function keyHolder(peers: PeerTable, signPk: Uint8Array, dhPk: Uint8Array): string | null {
+  const sign = toHex(signPk);
+  const dh = toHex(dhPk);
+  return peers.members().find((p) => toHex(p.signPk) === sign || toHex(p.dhPk) === dh)?.id ?? null;
+}
