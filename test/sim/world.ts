@@ -1,0 +1,276 @@
+/**
+ * A deterministic world for membership: virtual time, a network with latency, loss, partitions and one-way cuts, and hosts
+ * that crash, restart, pause and leave. The same seed gives the same run, event for event. Milliseconds everywhere.
+ */
+import type { SwimConfig } from '../../gossip/config.ts';
+import { Swim } from '../../gossip/swim.ts';
+import type { Address, DropReason, MemberState, SwimOutput } from '../../gossip/types.ts';
+import { Disk, idOf, ipOf, SeededRng, sealerOf, verifier } from './cheap-parts.ts';
+
+interface Event {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** Events by time, then by order of their making; a binary heap. */
+class Agenda {
+  readonly #heap: Event[] = [];
+  #order = 0;
+
+  add(atMs: number, run: () => void): void {
+    const heap = this.#heap;
+    const event = { atMs, order: this.#order++, run };
+    let i = heap.length;
+    heap.push(event);
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      if (!before(event, heap[up]!)) break;
+      heap[i] = heap[up]!;
+      i = up;
+    }
+    heap[i] = event;
+  }
+
+  /** The next event up to `untilMs`; null if there is none. */
+  take(untilMs: number): Event | null {
+    const heap = this.#heap;
+    const first = heap[0];
+    if (first === undefined || first.atMs > untilMs) return null;
+    const last = heap.pop()!;
+    if (heap.length > 0) {
+      let i = 0;
+      for (;;) {
+        let down = 2 * i + 1;
+        if (down >= heap.length) break;
+        if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down += 1;
+        if (!before(heap[down]!, last)) break;
+        heap[i] = heap[down]!;
+        i = down;
+      }
+      heap[i] = last;
+    }
+    return first;
+  }
+}
+
+const before = (a: Event, b: Event): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+
+export interface Host {
+  readonly n: number;
+  readonly id: string;
+  readonly disk: Disk;
+  /** Null while it is down. */
+  swim: Swim | null;
+  /** Raised with each start, so that timers of a former life end. */
+  life: number;
+  /** Paused: the process stands still and its datagrams wait. */
+  paused: boolean;
+  readonly waiting: (() => void)[];
+}
+
+export interface WorldOptions {
+  readonly seed?: number;
+  readonly loss?: number;
+  readonly latencyMs?: readonly [number, number];
+  readonly config?: Partial<SwimConfig>;
+}
+
+export interface Sent {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: Uint8Array;
+}
+
+export class World {
+  nowMs = 0;
+  readonly hosts: Host[] = [];
+  readonly rng: SeededRng;
+  loss: number;
+  /** Whether a datagram of `from` reaches `to`; a partition or a one-way cut. */
+  reaches: (from: number, to: number) => boolean = () => true;
+  /** Sees every datagram that is sent. */
+  onSend: (sent: Sent) => void = () => {};
+  /** `SECONDS HOST: MEMBER STATE` for each change that a host saw. */
+  readonly history: string[] = [];
+  readonly drops = new Map<DropReason, number>();
+  datagrams = 0;
+  readonly #agenda = new Agenda();
+  readonly #options: WorldOptions;
+  readonly #byIp = new Map<string, number>();
+  #digest = 0;
+
+  constructor(options: WorldOptions = {}) {
+    this.#options = options;
+    this.rng = new SeededRng(options.seed ?? 1);
+    this.loss = options.loss ?? 0;
+  }
+
+  /** Adds `count` hosts that join through host 0, `spacingMs` apart. */
+  join(count: number, spacingMs = 20): void {
+    for (let i = 0; i < count; i++) {
+      const n = this.hosts.length;
+      this.#byIp.set(ipOf(n), n);
+      this.hosts.push({ n, id: idOf(n), disk: new Disk(n), swim: null, life: 0, paused: false, waiting: [] });
+      this.at(this.nowMs + i * spacingMs, () => this.start(n, n === 0 ? [] : [0]));
+    }
+  }
+
+  host(n: number): Host {
+    const host = this.hosts[n];
+    if (host === undefined) throw new RangeError(`the world has no host ${n}`);
+    return host;
+  }
+
+  swim(n: number): Swim {
+    const { swim } = this.host(n);
+    if (swim === null) throw new RangeError(`host ${n} is down`);
+    return swim;
+  }
+
+  start(n: number, seeds: readonly number[]): void {
+    const host = this.host(n);
+    const { disk } = host;
+    const life = ++host.life;
+    const swim = new Swim(
+      {
+        own: disk.record('alive', disk.incarnation),
+        sealer: sealerOf(host.id),
+        verifier,
+        signer: disk.signer(),
+        persistence: disk,
+        rng: new SeededRng(this.rng.word()),
+        contacts: seeds.map((s) => ({
+          id: idOf(s),
+          boxKey: new Uint8Array(32),
+          address: { ip: ipOf(s), port: 7946 },
+        })),
+        ...(this.#options.config === undefined ? {} : { config: this.#options.config }),
+      },
+      this.nowMs,
+    );
+    host.swim = swim;
+    const tick = (): void => {
+      if (host.life !== life || host.swim === null) return;
+      this.at(this.nowMs + 100, tick);
+      if (!host.paused) this.apply(host, swim.tick(this.nowMs));
+    };
+    this.at(this.nowMs + this.rng.float() * 100, tick);
+  }
+
+  crash(n: number): void {
+    this.host(n).swim = null;
+  }
+
+  leave(n: number): void {
+    const host = this.host(n);
+    this.apply(host, this.swim(n).leave(this.nowMs));
+    host.swim = null;
+  }
+
+  pause(n: number): void {
+    this.host(n).paused = true;
+  }
+
+  resume(n: number): void {
+    const host = this.host(n);
+    host.paused = false;
+    for (const run of host.waiting.splice(0)) run();
+  }
+
+  at(atMs: number, run: () => void): void {
+    this.#agenda.add(atMs, run);
+  }
+
+  run(forMs: number): void {
+    const untilMs = this.nowMs + forMs;
+    for (let e = this.#agenda.take(untilMs); e !== null; e = this.#agenda.take(untilMs)) {
+      this.nowMs = e.atMs;
+      e.run();
+    }
+    this.nowMs = untilMs;
+  }
+
+  /** Runs until `done`, looking every 100 ms; the milliseconds that it took, or Infinity after `withinMs`. */
+  runUntil(done: () => boolean, withinMs: number): number {
+    const startedAtMs = this.nowMs;
+    while (!done()) {
+      if (this.nowMs - startedAtMs >= withinMs) return Infinity;
+      this.run(100);
+    }
+    return this.nowMs - startedAtMs;
+  }
+
+  /** How `observer` sees `subject`; null if it does not know it. */
+  view(observer: number, subject: number): MemberState | null {
+    return this.swim(observer).member(idOf(subject))?.state ?? null;
+  }
+
+  get up(): readonly Host[] {
+    return this.hosts.filter((h) => h.swim !== null);
+  }
+
+  /** Whether every host that is up sees `subject` so. */
+  allSee(subject: number, state: MemberState | null): boolean {
+    return this.up.every((h) => h.n === subject || this.view(h.n, subject) === state);
+  }
+
+  /** Whether each host that is up sees each other one alive, in its newest record. */
+  agree(): boolean {
+    const { up } = this;
+    return up.every((h) =>
+      up.every((other) => {
+        if (h === other) return true;
+        const m = this.swim(h.n).member(other.id);
+        const own = this.swim(other.n).own;
+        return m?.state === 'alive' && m.record.incarnation === own.incarnation && m.record.seq === own.seq;
+      }),
+    );
+  }
+
+  /** What tells two runs apart: every datagram's bytes and time, in order. */
+  get digest(): number {
+    return this.#digest;
+  }
+
+  /** Delivers bytes to a host as the network would, at once. */
+  deliver(to: number, bytes: Uint8Array, from: Address): void {
+    const host = this.host(to);
+    if (host.swim !== null) this.apply(host, host.swim.datagram(this.nowMs, bytes, from));
+  }
+
+  apply(host: Host, outputs: readonly SwimOutput[]): void {
+    for (const o of outputs) {
+      if (o.type === 'send') this.#carry(host.n, o.to, o.bytes);
+      else if (o.type === 'drop') this.drops.set(o.reason, (this.drops.get(o.reason) ?? 0) + 1);
+      else if (o.type === 'member')
+        this.history.push(
+          `${(this.nowMs / 1000).toFixed(1)} ${host.n}: ${Number.parseInt(o.id.slice(56), 16)} ${host.swim?.member(o.id)?.state ?? 'gone'}`,
+        );
+    }
+  }
+
+  #carry(from: number, address: Address, bytes: Uint8Array): void {
+    this.datagrams += 1;
+    this.#fold(bytes);
+    const to = this.#byIp.get(address.ip);
+    if (to === undefined) return;
+    this.onSend({ from, to, bytes });
+    const lost = this.rng.float() < this.loss;
+    const [least, most] = this.#options.latencyMs ?? [1, 10];
+    const delayMs = least + this.rng.float() * (most - least);
+    if (lost || !this.reaches(from, to)) return;
+    const arrive = (): void => {
+      const host = this.host(to);
+      if (host.paused) host.waiting.push(arrive);
+      else this.deliver(to, bytes, { ip: ipOf(from), port: 7946 });
+    };
+    this.at(this.nowMs + delayMs, arrive);
+  }
+
+  #fold(bytes: Uint8Array): void {
+    let h = (this.#digest ^ Math.floor(this.nowMs * 1000)) >>> 0;
+    for (let i = 0; i < bytes.length; i += 8) h = Math.imul(h ^ bytes[i]!, 0x01000193) >>> 0;
+    this.#digest = h;
+  }
+}
