@@ -418,7 +418,8 @@ class Agent {
           policySeq: policy.seq,
           policyId: policy.id.slice(0, 16),
           revocationDigest: NO_DIGEST,
-          certificates: admitterBytes.length > 0 ? [certBytes, admitterBytes] : [certBytes],
+          // A certificate that the root signed itself stands for its admitter's too.
+          certificates: [certBytes, admitterBytes.length > 0 ? admitterBytes : certBytes],
         }),
         verifyMember: (certificates) => {
           const [cert, issuer] = certificates;
