@@ -7,12 +7,13 @@ import { CONTROL, encodeControl, encodeProbeAck } from '../../agent/session/cont
 import { CookieJar, MacKeys } from '../../agent/session/cookie.ts';
 import { controlIndex, laneKey } from '../../agent/session/keys.ts';
 import {
-  encodeInit,
+  encodeHandshake,
   encodeReset,
-  encodeResponse,
   INIT_PAYLOAD,
+  initHeader,
   macFields,
   RESPONSE_PAYLOAD,
+  responseHeader,
 } from '../../agent/session/messages.ts';
 import { Handshake } from '../../agent/session/noise.ts';
 import { encodePayload, PAYLOAD_KIND } from '../../agent/session/payload.ts';
@@ -120,16 +121,19 @@ export const initPayload = payloadOf(beta, initiatorIndex, [nodeCert, admitterCe
 function makeHandshake() {
   const initiator = handshakeOf(beta, true);
   const responder = handshakeOf(alpha, false);
-  const noise1 = initiator.write(initPayload);
+  const header1 = initHeader(initiatorIndex);
+  const noise1 = initiator.write(initPayload, header1);
   if (noise1 === null) throw new Error('no first message');
-  const msg1 = encodeInit(initiatorIndex, noise1);
+  const msg1 = encodeHandshake(header1, noise1);
   new MacKeys(psk, alpha.dh.publicKey).stamp(msg1, null);
-  responder.read(noise1);
+  responder.read(noise1, header1);
+  const header2 = responseHeader(responderIndex, initiatorIndex);
   const noise2 = responder.write(
     payloadOf(alpha, responderIndex, [admitterCert, new Uint8Array(0)], RESPONSE_PAYLOAD),
+    header2,
   );
   if (noise2 === null) throw new Error('no second message');
-  const msg2 = encodeResponse(responderIndex, initiatorIndex, noise2);
+  const msg2 = encodeHandshake(header2, noise2);
   new MacKeys(psk, beta.dh.publicKey).stamp(msg2, null);
   return { msg1, msg2 };
 }

@@ -103,14 +103,16 @@ test('the handshake examples complete a handshake and carry the certificates', (
   assert.equal(response.senderIndex, s.responderIndex);
   assert.equal(response.receiverIndex, s.initiatorIndex);
 
-  const payload1 = decodePayload(s.handshakeOf(m.alpha, false).read(init.noise) ?? new Uint8Array(0));
+  const payload1 = decodePayload(
+    s.handshakeOf(m.alpha, false).read(init.noise, init.header) ?? new Uint8Array(0),
+  );
   assert.deepEqual(payload1?.certificates, [written('node-cert'), written('admitter-cert')]);
   assert.equal(payload1?.incarnation, 3);
 
   // The initiator's side once more, to where it reads the answer that the document has.
   const initiator = s.handshakeOf(m.beta, true);
-  assert.deepEqual(initiator.write(s.initPayload), init.noise.slice());
-  const payload2 = decodePayload(initiator.read(response.noise) ?? new Uint8Array(0));
+  assert.deepEqual(initiator.write(s.initPayload, init.header), init.noise.slice());
+  const payload2 = decodePayload(initiator.read(response.noise, response.header) ?? new Uint8Array(0));
   assert.deepEqual(payload2?.certificates, [written('admitter-cert'), new Uint8Array(0)]);
   assert.deepEqual(payload2?.resetToken, decodeReset(written('reset'))?.token.slice());
 });
