@@ -7,7 +7,7 @@ import type { Endpoint } from '../endpoint.ts';
 import { equalBytes, toHex } from '../identity/sodium.ts';
 import type { ControlPacket, SessionContext } from './context.ts';
 import { CONTROL } from './control.ts';
-import type { AcceptedInit, Responder } from './responder.ts';
+import type { AcceptedInit, Answer, Responder } from './responder.ts';
 import { SessionKey } from './session-key.ts';
 import { JOIN_MS, MAX_JOINS } from './timers.ts';
 
@@ -69,13 +69,7 @@ export class JoinSessions {
     this.#open(nowMs, accepted, tokenCert, from, answer);
   }
 
-  #open(
-    nowMs: number,
-    accepted: AcceptedInit,
-    tokenCert: Uint8Array,
-    from: Endpoint,
-    answer: { readonly index: number; readonly keys: ConstructorParameters<typeof SessionKey>[1]['keys'] },
-  ): void {
+  #open(nowMs: number, accepted: AcceptedInit, tokenCert: Uint8Array, from: Endpoint, answer: Answer): void {
     const { mac1, dhPk, senderIndex: remoteIndex } = accepted;
     const remoteToken = accepted.payload.resetToken;
     const key = new SessionKey(this.#ctx, { nowMs, initiator: false, remoteIndex, remoteToken, ...answer });

@@ -60,6 +60,10 @@ export class KeyRing {
   expire(nowMs: number): boolean {
     const over = (key: SessionKey | null, lifeMs: number): key is SessionKey =>
       key !== null && nowMs - key.createdAtMs >= lifeMs;
+    if (over(this.arriving, UNCONFIRMED_MS)) {
+      this.arriving.destroy();
+      this.arriving = null;
+    }
     if (over(this.next, UNCONFIRMED_MS)) {
       this.next.destroy();
       this.next = null;

@@ -23,7 +23,7 @@ export const RESPONDER_REKEY_DELAY_MS = 10_000;
 /** A key is at least this old before its packet count may start a rekey: the count is read from a table that lags. */
 export const MIN_COUNT_REKEY_MS = 1_000;
 
-/** A key made as responder and never used by the initiator. */
+/** A key made as responder and never used by the initiator, or one that the workers never took. */
 export const UNCONFIRMED_MS = 15_000;
 /** How long a side that answered, or yielded, leaves the other to finish. */
 export const YIELD_MS = 5_000;

@@ -98,7 +98,7 @@ export type SessionOutput =
       readonly key: Uint8Array;
     }
   | { readonly kind: 'clearTransmit'; readonly peer: string }
-  /** A certified member began a handshake without `connect`: give it a slot. Comes before its installReceive. `forget` refuses it. */
+  /** A certified member began a handshake without `connect`: give it a slot. Comes before its installReceive. It stays until `forget`. */
   | {
       readonly kind: 'newPeer';
       readonly peer: string;
@@ -150,6 +150,7 @@ export interface Window {
   accept(counter: number): boolean;
 }
 
+/** Defaults in timers.ts. A plain segment's sessions, which carry no data, may live 1 h and 65 min. */
 export interface SessionLimits {
   readonly rekeyAfterMs: number;
   readonly rejectAfterMs: number;
