@@ -10,17 +10,36 @@ const MAX_ACKED = 2048;
 /** Certificates to acknowledge with the next datagram. */
 const MAX_PENDING_ACKS = 32;
 const BOOT_ANSWERS_PER_SECOND = 5;
+const DIGEST_ANSWERS_PER_SECOND = 2;
+const SERVED_PER_SECOND = 64;
 /** To an endpoint from which nothing authenticated ever came: one attempt in this time. */
 const STRANGER_INTERVAL_MS = 5000;
 const INTRO_INTERVAL_MS = 1000;
+
+/** So many in a second, counted from the first. */
+class PerSecond {
+  readonly #limit: number;
+  #used = 0;
+  #sinceMs = -Infinity;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  take(nowMs: number): boolean {
+    if (nowMs - this.#sinceMs >= 1000) {
+      this.#sinceMs = nowMs;
+      this.#used = 0;
+    }
+    return this.#used++ < this.#limit;
+  }
+}
 
 export class Channel {
   /** Highest boot of the peer that was seen; 0 none. */
   theirBoot = 0;
   /** A box from the peer opened since this start. */
   opened = false;
-  /** Milliseconds of the last authenticated datagram, and of the last one that echoed our boot. */
-  heardAtMs = -Infinity;
   #nextSeq = 1;
   #highest = 0;
   /** Bit set of the WINDOW sequence numbers up to #highest. */
@@ -28,9 +47,11 @@ export class Channel {
   /** Id prefixes; bounded by MAX_ACKED. */
   readonly #acked = new Set<string>();
   /** Id prefixes; bounded by MAX_PENDING_ACKS. */
-  #pendingAcks: string[] = [];
-  #bootAnswers = 0;
-  #bootWindowMs = -Infinity;
+  readonly #pendingAcks: string[] = [];
+  readonly #bootAnswers = new PerSecond(BOOT_ANSWERS_PER_SECOND);
+  readonly #digestAnswers = new PerSecond(DIGEST_ANSWERS_PER_SECOND);
+  readonly #served = new PerSecond(SERVED_PER_SECOND);
+  readonly #doubtTold = new PerSecond(1);
   #introAtMs = -Infinity;
   #attemptAtMs = -Infinity;
 
@@ -85,18 +106,27 @@ export class Channel {
       this.#pendingAcks.push(prefix);
   }
 
-  takeAcks(): readonly string[] {
-    const acks = this.#pendingAcks;
-    this.#pendingAcks = [];
-    return acks;
+  /** Up to `most` of the prefixes to acknowledge. */
+  takeAcks(most: number): readonly string[] {
+    return this.#pendingAcks.splice(0, Math.max(0, most));
   }
 
   mayAnswerBoot(nowMs: number): boolean {
-    if (nowMs - this.#bootWindowMs >= 1000) {
-      this.#bootWindowMs = nowMs;
-      this.#bootAnswers = 0;
-    }
-    return this.#bootAnswers++ < BOOT_ANSWERS_PER_SECOND;
+    return this.#bootAnswers.take(nowMs);
+  }
+
+  /** A digest is answered with up to 16 datagrams. */
+  mayAnswerDigest(nowMs: number): boolean {
+    return this.#digestAnswers.take(nowMs);
+  }
+
+  /** A summary or a request is answered with up to MAX_WANT records. */
+  mayServe(nowMs: number): boolean {
+    return this.#served.take(nowMs);
+  }
+
+  mayTellDoubt(nowMs: number): boolean {
+    return this.#doubtTold.take(nowMs);
   }
 
   /** Whether an introduction should go before the next box. */

@@ -24,6 +24,8 @@ export const NONCE_BYTES = 24;
 export const BOX_HEADER_BYTES = 4 + 2 * ID_PREFIX_BYTES + NONCE_BYTES;
 const BOX_TAG_BYTES = 16;
 const INNER_HEADER_BYTES = 24;
+/** u8 type, u16 length. */
+export const MESSAGE_HEADER_BYTES = 3;
 export const INTRO_BYTES = 1200;
 const INTRO_HEADER_BYTES = 4 + NONCE_BYTES;
 const INTRO_TAG_BYTES = 16;

@@ -4,7 +4,7 @@
  * Records are signed by their owners, so the hash need not resist an attacker: who lies only hurts what it says itself.
  */
 import { DIGEST_BUCKETS, MAX_SUMMARY_ENTRIES, type SummaryEntry } from './codec.ts';
-import type { Member } from './member.ts';
+import type { VerifiedRecord } from './types.ts';
 
 const MASK = (1n << 64n) - 1n;
 
@@ -17,21 +17,32 @@ function fnv(text: string): bigint {
 
 export const bucketOf = (id: string): number => Number.parseInt(id[0] ?? '0', 16);
 
-export function digestOf(members: Iterable<Member>): bigint[] {
+/** Hashes of records that are still held; weak, so bounded by them. */
+const hashes = new WeakMap<VerifiedRecord, bigint>();
+
+function hashOf(record: VerifiedRecord): bigint {
+  let hash = hashes.get(record);
+  if (hash === undefined) {
+    hash = fnv(`${record.id} ${record.incarnation} ${record.seq}`);
+    hashes.set(record, hash);
+  }
+  return hash;
+}
+
+export function digestOf(records: Iterable<VerifiedRecord>): bigint[] {
   const buckets = new Array<bigint>(DIGEST_BUCKETS).fill(0n);
-  for (const m of members) {
-    const bucket = bucketOf(m.id);
-    buckets[bucket] = buckets[bucket]! ^ fnv(`${m.id} ${m.record.incarnation} ${m.record.seq}`);
+  for (const record of records) {
+    const bucket = bucketOf(record.id);
+    buckets[bucket] = buckets[bucket]! ^ hashOf(record);
   }
   return buckets;
 }
 
 /** What this host has in one bucket, in id order, at most a datagram's worth starting at a random place. */
-export function summaryOf(members: Iterable<Member>, bucket: number, start: number): SummaryEntry[] {
+export function summaryOf(records: Iterable<VerifiedRecord>, bucket: number, start: number): SummaryEntry[] {
   const all: SummaryEntry[] = [];
-  for (const m of members)
-    if (bucketOf(m.id) === bucket)
-      all.push({ id: m.id.slice(0, 16), incarnation: m.record.incarnation, seq: m.record.seq });
+  for (const { id, incarnation, seq } of records)
+    if (bucketOf(id) === bucket) all.push({ id: id.slice(0, 16), incarnation, seq });
   if (all.length <= MAX_SUMMARY_ENTRIES) return all;
   const from = Math.floor(start * all.length);
   return [...all.slice(from), ...all.slice(0, from)].slice(0, MAX_SUMMARY_ENTRIES);

@@ -3,7 +3,8 @@
  * see types.ts for what is injected.
  */
 export { DEFAULT_CONFIG, type SwimConfig } from './config.ts';
+export type { SwimParts } from './core.ts';
 export type { Member } from './member.ts';
 export { GossipNode, type GossipOptions, type TrafficCounts } from './node.ts';
-export { Swim, type SwimParts, type SwimStats } from './swim.ts';
+export { Swim, type SwimStats } from './swim.ts';
 export type * from './types.ts';

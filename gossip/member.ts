@@ -15,6 +15,10 @@ export interface Member {
   readonly channel: Channel;
   /** Smoothed round-trip time of probes; null before the first. */
   rttMs: number | null;
+  /** Probes in a row that nothing answered. */
+  missedProbes: number;
+  /** When the data plane last heard it, authenticated. */
+  dataAtMs: number;
 }
 
 export function newMember(record: VerifiedRecord, channel: Channel | null, nowMs: number): Member {
@@ -26,6 +30,8 @@ export function newMember(record: VerifiedRecord, channel: Channel | null, nowMs
     suspicion: null,
     channel: channel ?? new Channel(),
     rttMs: null,
+    missedProbes: 0,
+    dataAtMs: -Infinity,
   };
 }
 

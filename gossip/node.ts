@@ -3,7 +3,8 @@
  * (the package's `recv()` loses what comes between two calls). One timer; everything else is in swim.ts.
  */
 import { DgramAsPromised, type SocketAsPromised } from 'dgram-as-promised';
-import { Swim, type SwimParts } from './swim.ts';
+import type { SwimParts } from './core.ts';
+import { Swim } from './swim.ts';
 import type { Address, Clock, SwimOutput } from './types.ts';
 
 export interface GossipOptions extends SwimParts {

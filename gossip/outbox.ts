@@ -2,7 +2,7 @@
  * Builds and seals datagrams: the messages that must go, certificates to acknowledge, then news as long as it fits. An
  * introduction goes first to whoever has not answered since this start.
  */
-import type { BroadcastQueue } from './broadcast.ts';
+import type { BroadcastQueue, News } from './broadcast.ts';
 import type { Channel } from './channel.ts';
 import {
   encodeBox,
@@ -10,7 +10,9 @@ import {
   encodeIntro,
   encodeIntroBody,
   encodeMessage,
+  ID_PREFIX_BYTES,
   MAX_MESSAGES_BYTES,
+  MESSAGE_HEADER_BYTES,
   type Message,
   NONCE_BYTES,
 } from './codec.ts';
@@ -27,12 +29,25 @@ export interface OutboxParts {
   readonly selfId: string;
   readonly own: () => VerifiedRecord;
   readonly recordOf: (id: string) => VerifiedRecord | undefined;
+  /** Endpoints to which nothing is sent. */
+  readonly refuses: (address: Address) => boolean;
 }
 
 function targetOf(to: Outbound): { readonly address: Address | null; readonly boxKey: Uint8Array } {
   return 'record' in to
     ? { address: to.record.address, boxKey: to.record.boxKey }
     : { address: to.contact.address, boxKey: to.contact.boxKey };
+}
+
+type NewsMessage = Extract<Message, { type: 'record' | 'suspect' }>;
+
+/** Below this no news fits: an accusation of two ids, a number and a signature. */
+const LEAST_NEWS_BYTES = 64;
+
+/** Bytes that a piece of news takes, without encoding it. */
+function sizeOf(m: NewsMessage): number {
+  const body = m.type === 'suspect' ? m.accusation.length : 4 + m.record.length + m.credential.length;
+  return MESSAGE_HEADER_BYTES + body;
 }
 
 export class Outbox {
@@ -54,8 +69,12 @@ export class Outbox {
     return encodeMessage(m);
   }
 
-  #recordMessage(to: Outbound, record: VerifiedRecord): Message {
-    const known = to.channel.hasCredentialOf(record.id.slice(0, 16));
+  #recordMessage(
+    to: Outbound,
+    record: VerifiedRecord,
+    withCredential = false,
+  ): Extract<Message, { type: 'record' }> {
+    const known = !withCredential && to.channel.hasCredentialOf(record.id.slice(0, 16));
     return {
       type: 'record',
       record: record.bytes,
@@ -63,55 +82,58 @@ export class Outbox {
     };
   }
 
-  /** One datagram with `messages` and as much news as fits. */
+  /** One datagram with `messages` and, if the other side knows our boot, as much news as fits. */
   send(
     to: Outbound,
     messages: readonly Message[],
-    queue: BroadcastQueue,
-    members: number,
-    retransmitMult: number,
+    news: { readonly queue: BroadcastQueue; readonly members: number; readonly mult: number },
     nowMs: number,
     excepted: boolean,
   ): void {
     if (!to.channel.maySend(nowMs, excepted)) return;
     const parts = messages.map((m) => this.#encode(m));
     let room = MAX_MESSAGES_BYTES - parts.reduce((sum, p) => sum + p.length, 0);
-    const acks = to.channel.takeAcks();
+    const acks = to.channel.takeAcks(Math.floor((room - MESSAGE_HEADER_BYTES) / ID_PREFIX_BYTES));
     if (acks.length > 0) {
       const part = this.#encode({ type: 'credentialAck', ids: acks });
-      if (part.length <= room) {
-        parts.push(part);
-        room -= part.length;
-      } else for (const id of acks) to.channel.acknowledgeLater(id);
-    }
-    queue.each(retransmitLimit(retransmitMult, members), (news) => {
-      if (news.recordOf === to.id) return false;
-      const record =
-        news.recordOf === null
-          ? null
-          : news.recordOf === this.#p.selfId
-            ? this.#p.own()
-            : this.#p.recordOf(news.recordOf);
-      if (record === undefined) return true;
-      const message: Message =
-        record === null ? { type: 'suspect', accusation: news.bytes } : this.#recordMessage(to, record);
-      const part = encodeMessage(message);
-      if (part.length > room) return false;
-      this.counts.set(message.type, (this.counts.get(message.type) ?? 0) + 1);
       parts.push(part);
       room -= part.length;
-      return true;
-    });
+    }
+    if (to.channel.opened)
+      news.queue.each(retransmitLimit(news.mult, news.members), (item) => {
+        if (room < LEAST_NEWS_BYTES) return 'stop';
+        const message = this.#newsMessage(to, item);
+        if (message === null) return 'gone';
+        if (item.recordOf === to.id || sizeOf(message) > room) return 'skipped';
+        const part = this.#encode(message);
+        parts.push(part);
+        room -= part.length;
+        return 'sent';
+      });
     if (parts.length > 0) this.#seal(to, parts, nowMs);
   }
 
+  /** Null if the member was forgotten. */
+  #newsMessage(to: Outbound, news: News): NewsMessage | null {
+    if (news.recordOf === null) return { type: 'suspect', accusation: news.bytes };
+    const own = news.recordOf === this.#p.selfId;
+    const record = own ? this.#p.own() : this.#p.recordOf(news.recordOf);
+    return record === undefined ? null : this.#recordMessage(to, record);
+  }
+
   /** Records, in as many datagrams as they need. */
-  sendRecords(to: Outbound, records: readonly VerifiedRecord[], nowMs: number, excepted: boolean): void {
+  sendRecords(
+    to: Outbound,
+    records: readonly VerifiedRecord[],
+    withCredentials: boolean,
+    nowMs: number,
+    excepted: boolean,
+  ): void {
     if (records.length === 0 || !to.channel.maySend(nowMs, excepted)) return;
     let parts: Uint8Array[] = [];
     let used = 0;
     for (const record of records) {
-      const part = this.#encode(this.#recordMessage(to, record));
+      const part = this.#encode(this.#recordMessage(to, record, withCredentials));
       if (used + part.length > MAX_MESSAGES_BYTES) {
         this.#seal(to, parts, nowMs);
         parts = [];
@@ -129,7 +151,7 @@ export class Outbox {
       this.#encode({ type: 'boot', mine: this.boot, yours: to.channel.theirBoot }),
     ]);
     const { address } = targetOf(to);
-    if (bytes !== null && address !== null && bytes.length <= datagramBytes)
+    if (bytes !== null && address !== null && !this.#p.refuses(address) && bytes.length <= datagramBytes)
       this.#emit({ type: 'send', to: address, bytes });
   }
 
@@ -142,7 +164,7 @@ export class Outbox {
 
   #seal(to: Outbound, parts: readonly Uint8Array[], nowMs: number): void {
     const { address } = targetOf(to);
-    if (address === null) return;
+    if (address === null || this.#p.refuses(address)) return;
     if (to.channel.takeIntro(nowMs)) {
       const own = this.#p.own();
       const body = encodeIntroBody(own.bytes, own.credential);

@@ -12,9 +12,12 @@ export interface Probe {
   pingsLeft: number;
   readonly spacingMs: number;
   nextPingAtMs: number;
+  pingsSent: number;
   firstPingAtMs: number | null;
   readonly indirectAtMs: number;
   indirectSent: boolean;
+  /** Members asked to ping in our place; bounded by config.indirectProbes. */
+  readonly helpers: Set<string>;
   readonly endsAtMs: number;
 }
 
@@ -28,9 +31,11 @@ export function startProbe(target: Member, config: SwimConfig, rng: Rng, nowMs: 
     pingsLeft: config.directPings,
     spacingMs: timeoutMs / config.directPings,
     nextPingAtMs: nowMs,
+    pingsSent: 0,
     firstPingAtMs: null,
     indirectAtMs: nowMs + timeoutMs,
     indirectSent: false,
+    helpers: new Set(),
     endsAtMs: nowMs + Math.max(config.probeIntervalMs - config.tickMs, timeoutMs * 1.5),
   };
 }

@@ -34,13 +34,14 @@ export function suspicionMs(expected: number, confirmations: number, minMs: numb
 const MAX_ACCUSERS = 16;
 
 export class Suspicion {
-  readonly incarnation: number;
+  /** The first accusation, for the accused to hear. */
+  readonly accusation: Uint8Array;
   readonly startedAtMs: number;
   /** Who doubts; bounded by MAX_ACCUSERS. */
   readonly #accusers = new Set<string>();
 
-  constructor(incarnation: number, accuser: string, nowMs: number) {
-    this.incarnation = incarnation;
+  constructor(accusation: Uint8Array, accuser: string, nowMs: number) {
+    this.accusation = accusation;
     this.startedAtMs = nowMs;
     this.#accusers.add(accuser);
   }

@@ -1,0 +1,27 @@
+/**
+ * Endpoints that nothing is sent to, whoever signed them: this host's own, unspecified, loopback, multicast and broadcast
+ * ones. A host whose own endpoint is a loopback address is configured for tests on one machine and may use others.
+ */
+import { BlockList, isIP, isIPv6 } from 'node:net';
+import type { Address } from './types.ts';
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+const neverUnicast = new BlockList();
+neverUnicast.addSubnet('0.0.0.0', 8, 'ipv4');
+// Multicast, reserved and the limited broadcast address.
+neverUnicast.addSubnet('224.0.0.0', 3, 'ipv4');
+neverUnicast.addAddress('::', 'ipv6');
+neverUnicast.addSubnet('ff00::', 8, 'ipv6');
+
+const holds = (list: BlockList, ip: string): boolean => list.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4');
+
+export function isRefused(address: Address, own: Address | null): boolean {
+  const { ip, port } = address;
+  if (isIP(ip) === 0 || !Number.isInteger(port) || port < 1 || port > 65_535) return true;
+  if (own !== null && own.ip === ip && own.port === port) return true;
+  if (holds(neverUnicast, ip)) return true;
+  return holds(loopback, ip) && (own === null || !holds(loopback, own.ip));
+}

@@ -1,0 +1,112 @@
+/**
+ * What the parts of membership share: the own record, the tables, the news and the way out. Each part (prober, doubt,
+ * records, receiver) holds this and changes it in its own field only; swim.ts puts them together.
+ */
+import { isRefused } from './address.ts';
+import { BroadcastQueue } from './broadcast.ts';
+import type { Message } from './codec.ts';
+import { DEFAULT_CONFIG, type SwimConfig } from './config.ts';
+import type { Outbound } from './outbox.ts';
+import { Outbox } from './outbox.ts';
+import { Roster } from './roster.ts';
+import type {
+  Contact,
+  DropReason,
+  Persistence,
+  RecordVerifier,
+  Rng,
+  Sealer,
+  Signer,
+  SwimOutput,
+  VerifiedRecord,
+} from './types.ts';
+
+export interface SwimParts {
+  readonly own: VerifiedRecord;
+  readonly sealer: Sealer;
+  readonly verifier: RecordVerifier;
+  readonly signer: Signer;
+  readonly persistence: Persistence;
+  readonly rng: Rng;
+  readonly contacts: readonly Contact[];
+  readonly config?: Partial<SwimConfig>;
+}
+
+export class Core {
+  readonly parts: SwimParts;
+  readonly config: SwimConfig;
+  readonly roster: Roster;
+  readonly queue = new BroadcastQueue();
+  readonly outbox: Outbox;
+  readonly counts = { probes: 0, probeFailures: 0, refuted: 0, dead: 0 };
+  own: VerifiedRecord;
+  /** Lifeguard's local health: 0 well; each point stretches the probe interval by one. */
+  health = 0;
+  /** Drained by each call into Swim; bounded by what one call makes. */
+  #out: SwimOutput[] = [];
+
+  constructor(parts: SwimParts) {
+    this.parts = parts;
+    this.config = { ...DEFAULT_CONFIG, ...parts.config };
+    this.own = parts.own;
+    this.roster = new Roster(parts.rng, this.config.maxMembers);
+    this.outbox = new Outbox(
+      {
+        sealer: parts.sealer,
+        rng: parts.rng,
+        selfId: parts.own.id,
+        own: () => this.own,
+        recordOf: (id) => this.roster.member(id)?.record,
+        refuses: (address) => isRefused(address, this.own.address),
+      },
+      parts.persistence.nextBoot(0),
+      (output) => this.emit(output),
+    );
+  }
+
+  emit(output: SwimOutput): void {
+    this.#out.push(output);
+  }
+
+  drop(reason: DropReason): void {
+    this.emit({ type: 'drop', reason });
+  }
+
+  take(): SwimOutput[] {
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  /** One datagram with these messages and as much news as fits. */
+  send(to: Outbound, messages: readonly Message[], nowMs: number): void {
+    const news = { queue: this.queue, members: this.roster.size + 1, mult: this.config.retransmitMult };
+    this.outbox.send(to, messages, news, nowMs, this.roster.isSeed(to.id));
+  }
+
+  sendRecords(
+    to: Outbound,
+    records: readonly VerifiedRecord[],
+    withCredentials: boolean,
+    nowMs: number,
+  ): void {
+    this.outbox.sendRecords(to, records, withCredentials, nowMs, this.roster.isSeed(to.id));
+  }
+
+  /** Makes the newest record of this member (or this host) news. */
+  announce(id: string): void {
+    this.queue.add({ key: `record ${id}`, recordOf: id, bytes: new Uint8Array(0) });
+  }
+
+  spread(target: string, accuser: string, accusation: Uint8Array): void {
+    this.queue.add({ key: `suspect ${target} ${accuser}`, recordOf: null, bytes: accusation });
+  }
+
+  changeHealth(change: number): void {
+    this.health = Math.max(0, Math.min(this.config.maxHealthScore - 1, this.health + change));
+  }
+
+  randomU64(): bigint {
+    return new DataView(this.parts.rng.fill(new Uint8Array(8)).buffer).getBigUint64(0);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * From datagram to meaning, cheapest check first: rate, size, framing, box, boots, replay window, then each message. What
+ * fails a check changes nothing but a counter, and the only answer it may get is a BOOT no larger than itself.
+ */
+
+import {
+  decodeBox,
+  decodeInner,
+  decodeIntro,
+  decodeIntroBody,
+  type Inner,
+  type Message,
+  TYPE_BOX,
+  TYPE_INTRO,
+} from './codec.ts';
+import { MAX_DATAGRAM_BYTES } from './config.ts';
+import type { Core } from './core.ts';
+import type { Doubt } from './doubt.ts';
+import type { Outbound } from './outbox.ts';
+import type { Prober } from './prober.ts';
+import { RateLimit } from './rate-limit.ts';
+import type { Records } from './records.ts';
+import { prefixOf } from './roster.ts';
+import type { Address } from './types.ts';
+
+export class Receiver {
+  readonly #core: Core;
+  readonly #records: Records;
+  readonly #doubt: Doubt;
+  readonly #prober: Prober;
+  readonly #limit = new RateLimit();
+
+  constructor(core: Core, records: Records, doubt: Doubt, prober: Prober) {
+    this.#core = core;
+    this.#records = records;
+    this.#doubt = doubt;
+    this.#prober = prober;
+  }
+
+  datagram(nowMs: number, bytes: Uint8Array, from: Address): void {
+    if (!this.#limit.allow(from.ip, this.#core.roster.isKnownAddress(from.ip), nowMs))
+      this.#core.drop('rate');
+    else if (bytes.length > MAX_DATAGRAM_BYTES) this.#core.drop('garbage');
+    else if (bytes[0] === TYPE_BOX) this.#box(nowMs, bytes);
+    else if (bytes[0] === TYPE_INTRO) this.#intro(nowMs, bytes, from);
+    else this.#core.drop('garbage');
+  }
+
+  /** Makes a new member known; never answered, gives no authority. */
+  #intro(nowMs: number, bytes: Uint8Array, from: Address): void {
+    const { sealer, verifier } = this.#core.parts;
+    const frame = decodeIntro(bytes);
+    if (frame === null) return this.#core.drop('garbage');
+    if (!this.#limit.allowIntro(from.ip, nowMs)) return this.#core.drop('rate');
+    const body = sealer.openIntro(frame.nonce, frame.sealed);
+    const content = body === null ? null : decodeIntroBody(body);
+    const record = content === null ? null : verifier.verify(content.record, content.credential);
+    if (record === null) return this.#core.drop('auth');
+    if (record.id !== this.#core.own.id) this.#records.merge(record, nowMs);
+  }
+
+  #box(nowMs: number, bytes: Uint8Array): void {
+    const { own, roster, parts } = this.#core;
+    const frame = decodeBox(bytes);
+    if (frame === null) return this.#core.drop('garbage');
+    const sender = roster.peerByPrefix(frame.sender);
+    if (sender === undefined || frame.receiver !== prefixOf(own.id)) return this.#core.drop('gossip');
+    const boxKey = 'record' in sender ? sender.record.boxKey : sender.contact.boxKey;
+    const plain = parts.sealer.open(sender.id, boxKey, frame.nonce, frame.box);
+    if (plain === null) return this.#core.drop('auth');
+    const inner = decodeInner(plain);
+    if (inner === null) return this.#core.drop('gossip');
+    this.#authentic(sender, inner, bytes.length, nowMs);
+  }
+
+  #authentic(sender: Outbound, inner: Inner, datagramBytes: number, nowMs: number): void {
+    const { channel } = sender;
+    const { outbox, roster } = this.#core;
+    if (inner.boot > channel.theirBoot) channel.reboot(inner.boot);
+    if (inner.boot < channel.theirBoot || inner.echo !== outbox.boot) {
+      const boot = inner.messages.find((m) => m.type === 'boot');
+      if (boot === undefined) this.#stale(sender, inner, datagramBytes, nowMs);
+      // It knows a later boot of ours: our counter is from an old copy of the disk.
+      else if (boot.yours > outbox.boot) this.#goOnBeyond(sender, boot.yours, nowMs);
+      return;
+    }
+    if (!channel.accept(inner.seq)) return this.#core.drop('replay');
+    if (!channel.opened) {
+      channel.opened = true;
+      if (roster.member(sender.id) !== undefined) this.#core.emit({ type: 'reachable', id: sender.id });
+      this.#prober.channelOpened(sender.id, nowMs);
+      // What was said before was not understood there.
+      if (roster.isSeed(sender.id)) this.#records.sync(sender, nowMs);
+    }
+    for (const m of inner.messages) this.#message(sender, m, nowMs);
+    this.#tellDoubt(sender.id, nowMs);
+  }
+
+  #stale(sender: Outbound, inner: Inner, datagramBytes: number, nowMs: number): void {
+    // Who has never heard us cannot echo our boot; that is how each conversation begins.
+    if (inner.echo !== 0 || inner.boot < sender.channel.theirBoot) this.#core.drop('replay');
+    if (sender.channel.mayAnswerBoot(nowMs)) this.#core.outbox.answerBoot(sender, datagramBytes);
+  }
+
+  #goOnBeyond(sender: Outbound, boot: number, nowMs: number): void {
+    this.#core.outbox.boot = this.#core.parts.persistence.nextBoot(boot);
+    this.#records.sync(sender, nowMs);
+  }
+
+  /** One who speaks though it is doubted here is told, so that it refutes. */
+  #tellDoubt(id: string, nowMs: number): void {
+    const member = this.#core.roster.member(id);
+    if (member === undefined || member.state === 'alive' || !member.channel.mayTellDoubt(nowMs)) return;
+    const doubt = this.#doubt.about(member);
+    if (doubt !== null) this.#core.send(member, [doubt], nowMs);
+  }
+
+  #message(sender: Outbound, m: Message, nowMs: number): void {
+    switch (m.type) {
+      case 'ping':
+        return this.#core.send(sender, [{ type: 'ack', probe: m.probe }], nowMs);
+      case 'ack':
+        return this.#prober.acked(sender.id, m.probe, nowMs);
+      case 'pingReq':
+        return this.#prober.asked(sender.id, m.probe, m.target, nowMs);
+      case 'record':
+        return this.#records.received(sender, m.record, m.credential, nowMs);
+      case 'suspect':
+        return this.#doubt.accused(m.accusation, nowMs);
+      case 'digest':
+        return this.#records.answerDigest(sender, m.buckets, nowMs);
+      case 'summary':
+        return this.#records.answerSummary(sender, m.bucket, m.entries, nowMs);
+      case 'want':
+        return this.#records.answerWant(sender, m.ids, nowMs);
+      case 'credentialAck':
+        for (const id of m.ids) sender.channel.credentialAcked(id);
+        return;
+      case 'boot':
+        // It had not understood us before.
+        this.#prober.channelOpened(sender.id, nowMs);
+        return;
+    }
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * Owner-signed records: which are taken, how newer ones spread, and how two hosts compare what they have. A record is
+ * passed on as its owner signed it, so that any member may serve it.
+ *
+ *   digest (16 hashes)  ->   summaries of the buckets that differ  ->   want + what is newer here   ->   records
+ */
+
+import { MAX_SUMMARY_ENTRIES, MAX_WANT, type Message, type SummaryEntry } from './codec.ts';
+import type { Core } from './core.ts';
+import { bucketOf, digestOf, summaryOf } from './digest.ts';
+import { compareRecords } from './member.ts';
+import type { Outbound } from './outbox.ts';
+import { prefixOf } from './roster.ts';
+import type { VerifiedRecord } from './types.ts';
+
+/** A host that found itself behind compares again after this, with somebody else. */
+const CATCH_UP_MS = 1000;
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+export class Records {
+  readonly #core: Core;
+  /** The own record came back with a number that this host did not give: outbid it. */
+  readonly #outbid: (incarnation: number, nowMs: number) => void;
+  /** When the next comparison is due. */
+  nextSyncMs: number;
+
+  constructor(core: Core, outbid: (incarnation: number, nowMs: number) => void, nowMs: number) {
+    this.#core = core;
+    this.#outbid = outbid;
+    this.nextSyncMs = nowMs;
+  }
+
+  /** Begins a comparison. */
+  sync(to: Outbound, nowMs: number): void {
+    this.#core.send(to, [this.digest()], nowMs);
+  }
+
+  digest(): Message {
+    return { type: 'digest', buckets: digestOf(this.#all()) };
+  }
+
+  *#all(): Generator<VerifiedRecord> {
+    yield this.#core.own;
+    for (const m of this.#core.roster.all()) yield m.record;
+  }
+
+  #byPrefix(prefix: string): VerifiedRecord | undefined {
+    const { own, roster } = this.#core;
+    return prefix === prefixOf(own.id) ? own : roster.memberByPrefix(prefix)?.record;
+  }
+
+  /** A record that `sender` passed on; `credential` is empty if it thinks that we have it. */
+  received(sender: Outbound, bytes: Uint8Array, credential: Uint8Array, nowMs: number): void {
+    const { own, roster, parts } = this.#core;
+    const claimed = parts.verifier.claimedId(bytes);
+    if (claimed === null) return this.#core.drop('gossip');
+    const known = claimed === own.id ? own : roster.member(claimed)?.record;
+    const chain = credential.length > 0 ? credential : known?.credential;
+    if (chain === undefined)
+      return this.#core.send(sender, [{ type: 'want', ids: [prefixOf(claimed)] }], nowMs);
+    // The same bytes were verified before; that is most of what arrives.
+    const record =
+      known !== undefined && sameBytes(known.bytes, bytes) ? known : parts.verifier.verify(bytes, chain);
+    if (record === null) return this.#core.drop('gossip');
+    if (record.id !== own.id) this.merge(record, nowMs);
+    else if (compareRecords(record, own) >= 0 && !sameBytes(record.bytes, own.bytes))
+      this.#outbid(record.incarnation, nowMs);
+    const prefix = prefixOf(record.id);
+    sender.channel.credentialAcked(prefix);
+    if (credential.length > 0 && this.#byPrefix(prefix) !== undefined)
+      sender.channel.acknowledgeLater(prefix);
+  }
+
+  /** Takes a verified record of another member if it is newer, and passes it on. */
+  merge(record: VerifiedRecord, nowMs: number): void {
+    const { roster } = this.#core;
+    const known = roster.member(record.id);
+    if (known === undefined) {
+      if (roster.full) return this.#core.drop('gossip');
+      const member = roster.add(record, nowMs);
+      this.#core.announce(record.id);
+      this.#core.emit({ type: 'member', id: record.id });
+      if (member.channel.opened) this.#core.emit({ type: 'reachable', id: record.id });
+      return;
+    }
+    const order = compareRecords(record, known.record);
+    if (order === 0 && !sameBytes(record.bytes, known.record.bytes))
+      this.#core.emit({ type: 'equivocation', id: record.id });
+    if (order <= 0) return;
+    // Only a new incarnation answers doubt: a record with a new seq may be older than the silence.
+    const answersDoubt = record.incarnation > known.record.incarnation || record.status === 'left';
+    roster.replaceRecord(known, record);
+    if (known.state === 'alive' ? record.status === 'left' : answersDoubt) {
+      if (known.suspicion !== null && record.status === 'alive') this.#core.counts.refuted += 1;
+      known.suspicion = null;
+      known.state = record.status;
+      known.stateSinceMs = nowMs;
+    }
+    this.#core.announce(record.id);
+    this.#core.emit({ type: 'member', id: record.id });
+  }
+
+  /** Answers a digest. What asks this has echoed our boot, so that the answer may be larger than the question. */
+  answerDigest(sender: Outbound, theirs: readonly bigint[], nowMs: number): void {
+    if (!sender.channel.mayAnswerDigest(nowMs)) return this.#core.drop('rate');
+    const mine = digestOf(this.#all());
+    for (const [bucket, digest] of mine.entries()) {
+      if (digest === theirs[bucket]) continue;
+      const entries = summaryOf(this.#all(), bucket, this.#core.parts.rng.float());
+      this.#core.send(sender, [{ type: 'summary', bucket, entries }], nowMs);
+    }
+  }
+
+  /** Sends what is newer here and asks for what is newer there. */
+  answerSummary(sender: Outbound, bucket: number, entries: readonly SummaryEntry[], nowMs: number): void {
+    if (!sender.channel.mayServe(nowMs)) return this.#core.drop('rate');
+    const wanted: string[] = [];
+    const newer: VerifiedRecord[] = [];
+    for (const entry of entries) {
+      const mine = this.#byPrefix(entry.id);
+      const order = mine === undefined ? -1 : compareRecords(mine, entry);
+      if (order < 0) wanted.push(entry.id);
+      else if (order > 0 && mine !== undefined) newer.push(mine);
+    }
+    // A full summary may be a part of a larger bucket: what is not in it may still be there.
+    if (entries.length < MAX_SUMMARY_ENTRIES) {
+      const listed = new Set(entries.map((e) => e.id));
+      for (const record of this.#all())
+        if (bucketOf(record.id) === bucket && !listed.has(prefixOf(record.id))) newer.push(record);
+    }
+    if (wanted.length > 0) {
+      this.nextSyncMs = Math.min(this.nextSyncMs, nowMs + CATCH_UP_MS);
+      this.#core.send(sender, [{ type: 'want', ids: wanted.slice(0, MAX_WANT) }], nowMs);
+    }
+    this.#core.sendRecords(sender, newer.slice(0, MAX_WANT), false, nowMs);
+  }
+
+  answerWant(sender: Outbound, prefixes: readonly string[], nowMs: number): void {
+    if (!sender.channel.mayServe(nowMs)) return this.#core.drop('rate');
+    const records = prefixes.map((p) => this.#byPrefix(p)).filter((r) => r !== undefined);
+    // Who asks may have forgotten the certificate that it once acknowledged.
+    this.#core.sendRecords(sender, records, true, nowMs);
+  }
+
+  load(nowMs: number): void {
+    const { parts, own } = this.#core;
+    for (const saved of parts.persistence.loadMembers()) {
+      const record = parts.verifier.verify(saved.record, saved.credential);
+      if (record !== null && record.id !== own.id && !this.#core.roster.full) {
+        if (this.#core.roster.member(record.id) === undefined) this.#core.roster.add(record, nowMs);
+        this.#core.emit({ type: 'member', id: record.id });
+      }
+    }
+  }
+
+  save(): void {
+    this.#core.roster.dirty = false;
+    const worth = [...this.#core.roster.all()].filter((m) => m.state !== 'left');
+    this.#core.parts.persistence.saveMembers(
+      worth.map((m) => ({ record: m.record.bytes, credential: m.record.credential })),
+    );
+  }
+}
