@@ -8,7 +8,7 @@ import type { MembersReport } from '../control/api-types.ts';
 import { showMetrics, showTable } from './excerpts.ts';
 import { Probe } from './probe-client.ts';
 import { firstHost, type Lab, lastHost } from './setting.ts';
-import { pingPairs, searchUnderlay, transfer } from './traffic.ts';
+import { pingPairs, reach, searchUnderlay, transfer } from './traffic.ts';
 import { until } from './wait.ts';
 
 export interface Step {
@@ -113,5 +113,6 @@ async function restartOne(lab: Lab): Promise<string> {
     (await watcher.stateOf(host.name)) === 'alive' ? true : null,
   );
   await host.ready(lab.signal);
-  return `${host.name} is back without a token`;
+  await reach(lab, host, options);
+  return `${host.name} is back without a token and answers`;
 }

@@ -5,10 +5,12 @@ import type { StatusReport } from '../control/api-types.ts';
 import { ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import type { CaptureReport } from './capture.ts';
+import type { Host } from './host.ts';
 import type { PingResult } from './ping.ts';
 import { formatRate } from './report.ts';
 import { type Lab, probeOf } from './setting.ts';
 import type { Received } from './transfer.ts';
+import { until, type WaitOptions } from './wait.ts';
 
 const PINGS = 20;
 const PING_INTERVAL_MS = 20;
@@ -17,6 +19,16 @@ const SHOWN_PAIRS = 12;
 const TRANSFER = { bytes: 1_073_741_824, durationMs: 3000 } as const;
 const SEARCHED_TRANSFER = { bytes: 4_194_304, durationMs: 10_000 } as const;
 const SEALED_PORT = 7947;
+
+/** Waits until a host answers the first one through the mesh. @throws WeftError E_TIMEOUT */
+export async function reach(lab: Lab, host: Host, options: WaitOptions): Promise<void> {
+  const targets = [overlayIp(await host.api.get<StatusReport>('/v1/status'))];
+  const once = { targets, count: 1, intervalMs: 10, payload: new Uint8Array(56) };
+  await until(`answer of ${host.name}`, options, async () => {
+    const [result] = await probeOf(lab, 0).ask<PingResult[]>('ping', once);
+    return result?.received === 1 ? true : null;
+  });
+}
 
 interface Pair extends PingResult {
   readonly from: string;

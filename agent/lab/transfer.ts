@@ -48,10 +48,12 @@ export class Sink {
     });
   }
 
-  /** @returns the port it listens on */
+  /** Listens from the first call on. @returns the port */
   async listen(address: string): Promise<number> {
-    this.#server.listen(0, address);
-    await once(this.#server, 'listening');
+    if (!this.#server.listening) {
+      this.#server.listen(0, address);
+      await once(this.#server, 'listening');
+    }
     const bound = this.#server.address();
     return typeof bound === 'object' && bound !== null ? bound.port : 0;
   }
