@@ -129,7 +129,7 @@ function makeHandshake() {
   responder.read(noise1, header1);
   const header2 = responseHeader(responderIndex, initiatorIndex);
   const noise2 = responder.write(
-    payloadOf(alpha, responderIndex, [admitterCert, new Uint8Array(0)], RESPONSE_PAYLOAD),
+    payloadOf(alpha, responderIndex, [admitterCert, admitterCert], RESPONSE_PAYLOAD),
     header2,
   );
   if (noise2 === null) throw new Error('no second message');
