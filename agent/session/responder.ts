@@ -12,9 +12,8 @@ import { Handshake, type TransportKeys } from './noise.ts';
 import { sameEndpoint } from './path.ts';
 import { decodePayload, encodePayload, type HandshakePayload, PAYLOAD_KIND } from './payload.ts';
 import { AddressLimiter, TokenBucket } from './rate-limit.ts';
-import { ReplayGuard } from './replay-guard.ts';
 import { resetToken } from './resets.ts';
-import { DH_PER_HANDSHAKE, DH_PER_SECOND, DH_RESERVE, MAX_JOINER_STATICS, UNDER_LOAD_MS } from './timers.ts';
+import { DH_PER_HANDSHAKE, DH_PER_SECOND, DH_RESERVE, MAX_JOINER_INITS, UNDER_LOAD_MS } from './timers.ts';
 
 /** A genuine first message of a static key, not seen before. */
 export interface AcceptedInit {
@@ -53,7 +52,8 @@ export class Responder {
   readonly #dh = new TokenBucket(DH_PER_SECOND);
   readonly #unproven = new AddressLimiter();
   readonly #proven = new AddressLimiter();
-  readonly #joiners = new ReplayGuard(MAX_JOINER_STATICS);
+  /** mac1 of the latest first messages of joiners, oldest first; bounded by MAX_JOINER_INITS. */
+  readonly #joinInits = new Set<string>();
   /** By mac1; bounded by the unconfirmed keys, one per peer and join session, whose owner calls `forget`. */
   readonly #answers = new Map<string, PendingAnswer>();
   #loadUntilMs = Number.NEGATIVE_INFINITY;
@@ -104,7 +104,7 @@ export class Responder {
       if (overBudget) return this.#refuse('rate', 'rate');
       return plaintext === null ? this.#refuse('auth', 'auth') : this.#refuse('garbage', 'garbage');
     }
-    if (!this.#guard(payload).isNew(dhPk, payload.incarnation, payload.counter)) {
+    if (!this.#isNew(dhPk, payload, mac1)) {
       handshake.destroy();
       handshakes.replay++;
       this.#ctx.drop('replay');
@@ -119,8 +119,13 @@ export class Responder {
     return null;
   }
 
-  #guard(payload: HandshakePayload): ReplayGuard {
-    return payload.kind === PAYLOAD_KIND.member ? this.#ctx.replays : this.#joiners;
+  /**
+   * A member's messages must grow in (incarnation, counter). A joiner has no persisted incarnation and may begin again with
+   * the same keys, so of its messages only the very same one is refused; all that it could open is a session of 10 s.
+   */
+  #isNew(dhPk: Uint8Array, payload: HandshakePayload, mac1: string): boolean {
+    if (payload.kind === PAYLOAD_KIND.join) return !this.#joinInits.has(mac1);
+    return this.#ctx.replays.isNew(dhPk, payload.incarnation, payload.counter);
   }
 
   /** Sends the same answer again to a message that came again, perhaps from elsewhere. */
@@ -158,8 +163,15 @@ export class Responder {
 
   /** The message was found acceptable: the same one is refused from now on. */
   record(accepted: AcceptedInit): void {
-    const { dhPk, payload } = accepted;
-    this.#guard(payload).record(dhPk, payload.incarnation, payload.counter);
+    const { dhPk, payload, mac1 } = accepted;
+    if (payload.kind === PAYLOAD_KIND.member) {
+      this.#ctx.replays.record(dhPk, payload.incarnation, payload.counter);
+      return;
+    }
+    this.#joinInits.add(mac1);
+    if (this.#joinInits.size <= MAX_JOINER_INITS) return;
+    const oldest = this.#joinInits.values().next().value;
+    if (oldest !== undefined) this.#joinInits.delete(oldest);
   }
 
   /**

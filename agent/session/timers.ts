@@ -62,7 +62,7 @@ export const RESETS_PER_SECOND = 10;
 export const RESET_QUIET_MS = 1_000;
 
 export const MAX_STATICS = 4_096;
-export const MAX_JOINER_STATICS = 256;
+export const MAX_JOINER_INITS = 256;
 
 export const MAX_JOINS = 64;
 export const JOIN_MS = 10_000;

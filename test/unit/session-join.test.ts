@@ -89,6 +89,27 @@ test('lost requests and replies are sent again, and the admitter is asked once',
   }
 });
 
+test('a joiner that begins again with the same keys is heard, and its first message replayed is not', () => {
+  const { world, admitter, joiner } = joining(8);
+  let first: Uint8Array | null = null;
+  world.tap = (_from, _to, bytes) => {
+    if (bytes[0] === 1) first ??= bytes;
+    return true;
+  };
+  startJoin(joiner, admitter);
+  world.until(() => admitter.count('joinRequest') === 1, 1000, 'request');
+  joiner.alive = false;
+  const again = new Host(world, joiner.endpoint, { keys: joiner.keys, certificates: [] });
+  startJoin(again, admitter);
+  world.until(() => admitter.count('joinRequest') === 2, 1000, 'second request');
+  const replayed = admitter.manager.datagram(world.nowMs, 17, first!, joiner.endpoint);
+  assert.deepEqual(replayed, [{ kind: 'drop', reason: 'replay' }]);
+  assert.equal(admitter.manager.sizes.joins, 1);
+  const request = the(admitter, 'joinRequest')[1]!;
+  admitter.carryOut(admitter.manager.reply(world.nowMs, request.joinId, REPLY));
+  world.until(() => again.count('joinReply') === 1, 1000, 'reply');
+});
+
 test('a token certificate that does not verify is refused without an answer, and the joiner says the seed did not answer', () => {
   const { world, admitter, joiner } = joining(3);
   startJoin(joiner, admitter, new Uint8Array(200).fill(1));
