@@ -231,14 +231,6 @@ export class LiveView implements AgentView {
   metrics(): MetricsSnapshot {
     return this.#p.metrics();
   }
-
-  /** Collections in each worker over some seconds; for the proof that frames make no garbage. */
-  async watchCollections(
-    seconds: number,
-    deliberate: boolean,
-  ): Promise<{ readonly transmit: number; readonly receive: number }> {
-    return this.#p.dataPlane.watchGc(seconds, deliberate);
-  }
 }
 
 /** Whether a member gave up its name and addresses by a signed leave. */

@@ -3,12 +3,19 @@
  * concerned have taken effect, reads the shared tables, and hands up control datagrams from the ring. agent.ts and the
  * peer code use this class and nothing else of the data path.
  */
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { closeFd, createEventFd, readClock, signalEventFd } from 'tun-tap';
+import { readClock } from 'tun-tap';
 import type { Clock } from '../clock.ts';
 import { type Endpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
-import type { Ack, Command, CommandBody, WorkerSettings } from './commands.ts';
+import type {
+  ControlMessage,
+  Direction,
+  MemberSettings,
+  PeerCounters,
+  ReceiveKey,
+  SegmentSettings,
+  TransmitKey,
+} from './data-plane-types.ts';
 import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
 import { createFdbMemory, Fdb, type FdbEntry, type FdbMemory } from './fdb.ts';
 import { createRing, R, type RingMemory, RingReader } from './ring.ts';
@@ -28,7 +35,7 @@ import {
   TOTAL_DROPS,
   TOTALS_STRIDE,
 } from './shared-tables.ts';
-import type { WorkerStart } from './worker.ts';
+import { WorkerPool } from './worker-pool.ts';
 
 export interface DataPlaneOptions {
   readonly tapFd: number;
@@ -43,88 +50,13 @@ export interface DataPlaneOptions {
   readonly onFailure: (error: WeftError) => void;
 }
 
-export interface SegmentSettings {
-  readonly vni: number;
-  readonly encap: 'vxlan' | 'geneve';
-  readonly mode: 'sealed' | 'plain';
-  readonly mtuBytes: number;
-  readonly ownMac: Uint8Array;
-}
-
-export interface MemberSettings {
-  readonly vnis: readonly number[];
-  readonly bridge: boolean;
-  /** Derived addresses, which only this member may use. */
-  readonly macs: readonly { readonly vni: number; readonly mac: Uint8Array }[];
-  /** Where plain frames go; null for a sealed member. */
-  readonly plain: Endpoint | null;
-}
-
-export interface ReceiveKey {
-  readonly index: number;
-  readonly suite: 1 | 2;
-  readonly inner: 1 | 2;
-  readonly laneKeys: Uint8Array;
-  readonly lanes: number;
-  /** -1 for a session that carries no data. */
-  readonly slot: number;
-}
-
-export interface TransmitKey {
-  readonly slot: number;
-  readonly index: number;
-  readonly suite: 1 | 2;
-  readonly inner: 1 | 2;
-  readonly key: Uint8Array;
-  readonly flags: number;
-}
-
-/** A control datagram from the ring. */
-export interface ControlMessage {
-  /** tun-tap's KIND. */
-  readonly kind: number;
-  readonly slot: number;
-  readonly index: number;
-  readonly counter: number;
-  readonly wireBytes: number;
-  readonly from: Endpoint;
-  readonly fromListener: boolean;
-  readonly bytes: Uint8Array;
-}
-
-export interface PeerCounters {
-  readonly txFrames: number;
-  readonly txBytes: number;
-  readonly rxFrames: number;
-  readonly rxBytes: number;
-  /** Milliseconds of `nowMs`; 0 never. */
-  readonly lastTxMs: number;
-  readonly lastRxMs: number;
-  readonly nextCounter: number;
-}
-
-type Direction = 'transmit' | 'receive';
-
+/** One transmit, one receive. */
+const WORKERS = 2;
 const MAX_SESSIONS = 4096;
 const LOCAL_LIMIT = 256;
 const DRAIN_PER_TURN = 64;
 const SAFETY_POLL_MS = 100;
 const SWEEP_MS = 5000;
-const STOP_MS = 2000;
-
-interface WorkerHandle {
-  readonly kind: Direction;
-  readonly worker: Worker;
-  readonly port: MessagePort;
-  readonly eventFd: number;
-  readonly ended: Promise<void>;
-}
-
-interface Pending {
-  readonly resolve: (ack: Ack) => void;
-  readonly reject: (error: Error) => void;
-}
-
 const macHi = (mac: Uint8Array): number => (mac[0]! << 8) | mac[1]!;
 const macLo = (mac: Uint8Array): number => (mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!;
 
@@ -141,22 +73,18 @@ export class DataPlane {
   readonly #remoteMemory: FdbMemory;
   readonly #local: Fdb;
   readonly #remote: Fdb;
-  /** Bounded by the number of workers. */
-  readonly #workers: WorkerHandle[] = [];
-  /** Commands without an answer yet; bounded by what the control plane has under way. */
-  readonly #pending = new Map<number, Pending>();
+  readonly #pool: WorkerPool;
   readonly #clock = new Float64Array(16);
   /** Drops that the main thread counts, by direction and reason. */
   readonly #mainDrops = { transmit: new Float64Array(DROP_COUNT), receive: new Float64Array(DROP_COUNT) };
   /** VTEP addresses installed, by slot; bounded by MAX_SLOTS. */
   readonly #vteps = new Map<number, { segment: number; address: number[] }>();
   #cancel: (() => void)[] = [];
-  #seq = 0;
   #stopping = false;
 
   private constructor(options: DataPlaneOptions) {
     this.#options = options;
-    this.#tables = createSharedTables(2);
+    this.#tables = createSharedTables(WORKERS);
     this.#localMemory = createFdbMemory(LOCAL_LIMIT, 1);
     this.#remoteMemory = createFdbMemory(options.fdb.limit, MAX_SLOTS);
     const { ageingSec, perPeerLimit } = options.fdb;
@@ -172,6 +100,7 @@ export class DataPlane {
       ageingSec,
       perPortLimit: perPeerLimit,
     });
+    this.#pool = new WorkerPool(options.onFailure);
   }
 
   /** Starts both workers; resolves when they take commands. */
@@ -179,114 +108,48 @@ export class DataPlane {
     const plane = new DataPlane(options);
     plane.#launch('transmit', 0);
     plane.#launch('receive', 1);
-    await plane.#broadcast({ op: 'sweep' });
+    await plane.#pool.broadcast({ op: 'sweep' });
     plane.#cancel.push(
-      options.clock.every(SWEEP_MS, () => void plane.#broadcast({ op: 'sweep' }).catch(() => {})),
+      options.clock.every(SWEEP_MS, () => void plane.#pool.broadcast({ op: 'sweep' }).catch(() => {})),
     );
     return plane;
   }
 
   #launch(kind: Direction, worker: number): void {
-    const eventFd = createEventFd();
-    const { port1, port2 } = new MessageChannel();
-    const { tapFd, tapMtu, sealedFd, plainFd, sendFds, fdb } = this.#options;
-    const settings: WorkerSettings = {
-      kind,
-      worker,
-      lane: 0,
-      lanes: 1,
-      tapFd,
-      tapMtu,
-      sealedFd,
-      plainFd,
-      sendFds,
-      eventFd,
-      maxSessions: MAX_SESSIONS,
-      fdb: { ageingSec: fdb.ageingSec, localLimit: LOCAL_LIMIT, perPeerLimit: fdb.perPeerLimit },
-    };
-    const start: WorkerStart = {
-      settings,
-      tables: this.#tables,
-      ring: this.#ring,
-      localFdb: this.#localMemory,
-      remoteFdb: this.#remoteMemory,
-      port: port2,
-    };
-    const thread = new Worker(new URL('./worker.js', import.meta.url), {
-      name: `weft-${kind}`,
-      workerData: start,
-      transferList: [port2],
-      resourceLimits: { maxYoungGenerationSizeMb: 4 },
-    });
-    let ended: () => void = () => {};
-    const handle: WorkerHandle = {
-      kind,
-      worker: thread,
-      port: port1,
-      eventFd,
-      ended: new Promise((done) => (ended = done)),
-    };
-    thread.on('error', (error) => this.#fail(`the ${kind} worker failed: ${error.message}`, error));
-    thread.on('exit', () => {
-      ended();
-      if (!this.#stopping) this.#fail(`the ${kind} worker ended`);
-    });
-    port1.on('message', (ack: Ack) => this.#acknowledge(ack, kind));
-    this.#workers.push(handle);
-  }
-
-  #fail(message: string, cause?: unknown): void {
-    for (const pending of this.#pending.values()) pending.reject(new WeftError('E_INTERNAL', message));
-    this.#pending.clear();
-    if (!this.#stopping) this.#options.onFailure(new WeftError('E_INTERNAL', message, { cause }));
-  }
-
-  #acknowledge(ack: Ack, kind: Direction): void {
-    const pending = this.#pending.get(ack.seq);
-    if (pending === undefined) {
-      if (ack.error !== undefined) this.#fail(`${kind} worker: ${ack.error}`);
-      return;
-    }
-    this.#pending.delete(ack.seq);
-    if (ack.error === undefined) pending.resolve(ack);
-    else pending.reject(new WeftError('E_INTERNAL', `${kind} worker: ${ack.error}`));
-  }
-
-  #tell(handle: WorkerHandle, body: CommandBody): Promise<Ack> {
-    const seq = ++this.#seq;
-    return new Promise((resolve, reject) => {
-      this.#pending.set(seq, { resolve, reject });
-      handle.port.postMessage({ ...body, seq } as Command);
-      signalEventFd(handle.eventFd);
-    });
-  }
-
-  /** To every worker, or to those of one kind. */
-  async #broadcast(body: CommandBody, kind?: Direction): Promise<Ack[]> {
-    return Promise.all(
-      this.#workers.filter((w) => kind === undefined || w.kind === kind).map((w) => this.#tell(w, body)),
+    const { clock: _clock, onFailure: _onFailure, fdb, ...descriptors } = this.#options;
+    this.#pool.launch(
+      {
+        ...descriptors,
+        kind,
+        worker,
+        lane: 0,
+        lanes: 1,
+        maxSessions: MAX_SESSIONS,
+        fdb: { ageingSec: fdb.ageingSec, localLimit: LOCAL_LIMIT, perPeerLimit: fdb.perPeerLimit },
+      },
+      { tables: this.#tables, ring: this.#ring, localFdb: this.#localMemory, remoteFdb: this.#remoteMemory },
     );
   }
 
   async installReceive(key: ReceiveKey): Promise<void> {
-    await this.#broadcast({ op: 'installReceive', ...key }, 'receive');
+    await this.#pool.broadcast({ op: 'installReceive', ...key }, 'receive');
   }
 
   async removeReceive(index: number): Promise<void> {
-    await this.#broadcast({ op: 'removeReceive', index }, 'receive');
+    await this.#pool.broadcast({ op: 'removeReceive', index }, 'receive');
   }
 
   async installTransmit(key: TransmitKey): Promise<void> {
-    await this.#broadcast({ op: 'installTransmit', ...key }, 'transmit');
+    await this.#pool.broadcast({ op: 'installTransmit', ...key }, 'transmit');
     this.#tables.peerWanted[key.slot] = 0;
   }
 
   async clearTransmit(slot: number): Promise<void> {
-    await this.#broadcast({ op: 'clearTransmit', slot }, 'transmit');
+    await this.#pool.broadcast({ op: 'clearTransmit', slot }, 'transmit');
   }
 
   async setEndpoint(slot: number, endpoint: Endpoint): Promise<void> {
-    await this.#broadcast({ op: 'setEndpoint', slot, ip: endpoint.ip, port: endpoint.port }, 'transmit');
+    await this.#pool.broadcast({ op: 'setEndpoint', slot, ip: endpoint.ip, port: endpoint.port }, 'transmit');
   }
 
   /** Defines a segment; the first one is the TAP's. */
@@ -324,16 +187,16 @@ export class DataPlane {
     for (const { vni, mac } of member.macs) {
       const segment = this.#segmentPosition(vni);
       if (segment >= 0)
-        await this.#broadcast({ op: 'pin', segment, hi: macHi(mac), lo: macLo(mac), slot }, 'receive');
+        await this.#pool.broadcast({ op: 'pin', segment, hi: macHi(mac), lo: macLo(mac), slot }, 'receive');
     }
     const first = segments[0];
     if (member.plain !== null && first !== undefined) {
       await this.#forgetVtep(slot);
       const address = addressWords(member.plain.ip);
       this.#vteps.set(slot, { segment: first, address });
-      await this.#broadcast({ op: 'setPlain', slot }, 'transmit');
+      await this.#pool.broadcast({ op: 'setPlain', slot }, 'transmit');
       await this.setEndpoint(slot, member.plain);
-      await this.#broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
+      await this.#pool.broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
     }
     for (const segment of segments) this.#floodTo(segment, slot, true);
   }
@@ -342,7 +205,7 @@ export class DataPlane {
     const vtep = this.#vteps.get(slot);
     if (vtep === undefined) return;
     this.#vteps.delete(slot);
-    await this.#broadcast({ op: 'removeVtep', ...vtep }, 'receive');
+    await this.#pool.broadcast({ op: 'removeVtep', ...vtep }, 'receive');
   }
 
   /** Forgets a member or plain endpoint everywhere; resolves when its slot may be given to another. */
@@ -353,8 +216,8 @@ export class DataPlane {
     this.flushPeer(slot);
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
-    await this.#broadcast({ op: 'sweep' });
-    for (let w = 0; w < this.#workers.length; w++) {
+    await this.#pool.broadcast({ op: 'sweep' });
+    for (let w = 0; w < WORKERS; w++) {
       const at = (w * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
       this.#tables.peerCounters.fill(0, at, at + PEER_COUNTER_STRIDE);
     }
@@ -475,9 +338,9 @@ export class DataPlane {
     seconds: number,
     deliberate: boolean,
   ): Promise<{ readonly transmit: number; readonly receive: number }> {
-    await this.#broadcast({ op: 'watchGc', deliberate });
+    await this.#pool.broadcast({ op: 'watchGc', deliberate });
     await new Promise<void>((resolve) => void this.#options.clock.after(seconds * 1000, resolve));
-    const [transmit, receive] = await this.#broadcast({ op: 'reportGc' });
+    const [transmit, receive] = await this.#pool.broadcast({ op: 'reportGc' });
     return { transmit: transmit?.collections ?? -1, receive: receive?.collections ?? -1 };
   }
 
@@ -486,15 +349,7 @@ export class DataPlane {
     if (this.#stopping) return;
     this.#stopping = true;
     for (const cancel of this.#cancel) cancel();
-    await Promise.race([
-      Promise.all(this.#workers.map((w) => this.#tell(w, { op: 'stop' }).then(() => w.ended))),
-      new Promise<void>((resolve) => void this.#options.clock.after(STOP_MS, resolve)),
-    ]).catch(() => {});
-    for (const w of this.#workers) {
-      await w.worker.terminate();
-      w.port.close();
-      closeFd(w.eventFd);
-    }
+    await this.#pool.stop(this.#options.clock);
   }
 }
 

@@ -1,0 +1,321 @@
+/**
+ * One running agent: builds every part in order and takes them down in the reverse order, also when building fails
+ * half-way. Part of the composition root.
+ *
+ *   state and keys -> sockets -> TAP -> workers -> sessions -> gossip -> control socket, metrics
+ */
+import type { Logger } from 'pino';
+import { startGossip } from './agent-gossip.ts';
+import { Mesh } from './agent-mesh.ts';
+import { metricsSnapshot } from './agent-metrics.ts';
+import { nextCounters, saveReplays } from './agent-persist.ts';
+import { createSessions } from './agent-sessions.ts';
+import { createHostToken } from './agent-token.ts';
+import { isReleased, keyHolder, LiveView } from './agent-view.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { Config } from './config/schema.ts';
+import { SEALED_PORT } from './config/schema.ts';
+import type { AgentState } from './control/api-types.ts';
+import { MetricsServer } from './control/http-metrics.ts';
+import { Metrics } from './control/metrics.ts';
+import { ControlServer } from './control/server.ts';
+import { DataPlane } from './datapath/data-plane.ts';
+import { type Endpoint, formatEndpoint } from './endpoint.ts';
+import { WeftError } from './errors.ts';
+import { AdmissionLog } from './identity/admission-log.ts';
+import { encodeRefused } from './identity/admission-reply.ts';
+import { Admitter } from './identity/admitter.ts';
+import { derivedMac } from './identity/derived-mac.ts';
+import { CAP } from './identity/node-cert.ts';
+import { type NodeIdentity, readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
+import type { SegmentRule } from './identity/policy.ts';
+import { formatPrefix } from './identity/prefix.ts';
+import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
+import type { Token } from './identity/token.ts';
+import { GossipTrust } from './peer/gossip-trust.ts';
+import { PeerTable } from './peer/peer-table.ts';
+import { defaultUnderlayIp, openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
+import { VtepBook } from './peer/vtep-book.ts';
+import { openTapDevice } from './segment/tap-device.ts';
+
+const REPLAY_SAVE_MS = 60_000;
+const STOP_AFTER_LEAVE_MS = 200;
+
+/** Where this host listens; without a setting, the address of the route to the mesh. */
+export function listenEndpoint(config: Config, token: Token | null): Endpoint {
+  if (config.underlay !== null) return config.underlay;
+  return { ip: defaultUnderlayIp(token?.seeds[0]?.ip), port: SEALED_PORT };
+}
+
+/** The segment of this host: the first of its certificate that policy knows. */
+function ownSegment(identity: NodeIdentity): SegmentRule {
+  const segment = identity.policy.segments.find((s) => identity.cert.vnis.includes(s.vni));
+  if (segment === undefined)
+    throw new WeftError('E_STATE', 'the certificate of this host names no segment of the policy: join anew');
+  return segment;
+}
+
+export class Agent {
+  readonly stopped: Promise<void>;
+  readonly #clock: Clock = systemClock;
+  readonly #log: Logger;
+  /** What to take down, last built first; bounded by the parts of an agent. */
+  readonly #closers: { readonly what: string; readonly close: () => Promise<void> | void }[] = [];
+  #state: AgentState = 'starting';
+  #end: (error: Error | null) => void = () => {};
+
+  private constructor(log: Logger) {
+    this.#log = log;
+    this.stopped = new Promise((resolve, reject) => {
+      this.#end = (error) => (error === null ? resolve() : reject(error));
+    });
+    // A failure before anybody waits is reported by start itself.
+    this.stopped.catch(() => {});
+  }
+
+  static async start(config: Config, state: StateDir, log: Logger): Promise<Agent> {
+    const agent = new Agent(log);
+    try {
+      await agent.#build(config, state);
+      return agent;
+    } catch (error) {
+      await agent.#takeDown();
+      throw error;
+    }
+  }
+
+  /** Stops once; later calls change nothing. */
+  requestStop(error: Error | null): void {
+    if (this.#state === 'stopping') return;
+    this.#state = 'stopping';
+    void this.#takeDown().then(() => this.#end(error));
+  }
+
+  #onStop(what: string, close: () => Promise<void> | void): void {
+    this.#closers.push({ what, close });
+  }
+
+  async #takeDown(): Promise<void> {
+    for (const { what, close } of this.#closers.splice(0).reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        this.#log.warn({ what, error: String(error) }, 'could not be stopped cleanly');
+      }
+    }
+  }
+
+  async #build(config: Config, state: StateDir): Promise<void> {
+    const clock = this.#clock;
+    const log = this.#log;
+    const identity = readIdentity(state, clock);
+    const segment = ownSegment(identity);
+    const listen = listenEndpoint(config, null);
+    const counters = nextCounters(state);
+    const sealed = segment.mode === 'sealed';
+
+    const underlay = openUnderlay({
+      listen,
+      plainPort: sealed ? null : PLAIN_PORT[segment.encap],
+      sendPorts: config.udp.sendPorts,
+      receiveBufferBytes: config.udp.receiveBufferBytes,
+      sendBufferBytes: config.udp.sendBufferBytes,
+    });
+    this.#onStop('sockets', () => underlay.close());
+
+    const certified = identity.cert.addresses.find((a) => a.vni === segment.vni);
+    const address = certified === undefined ? null : formatPrefix(certified.prefix);
+    const mac = derivedMac(identity.cert.nodeId, segment.vni);
+    const tap = await openTapDevice({ name: config.tap, mac, mtuBytes: segment.mtuBytes, address });
+    this.#onStop('TAP', () => tap.close());
+
+    const dataPlane = await DataPlane.start({
+      tapFd: tap.fd,
+      tapMtu: tap.mtuBytes,
+      sealedFd: underlay.sealedFd,
+      plainFd: underlay.plainFd,
+      sendFds: underlay.sendFds,
+      fdb: config.fdb,
+      clock,
+      onFailure: (error) => this.requestStop(error),
+    });
+    this.#onStop('workers', () => dataPlane.stop());
+    dataPlane.setSegment({ ...segment, ownMac: mac });
+
+    const peers = new PeerTable();
+    const trust = new GossipTrust({
+      identity,
+      listen,
+      gossipPort: config.gossipPort,
+      incarnation: counters.incarnation,
+      persistIncarnation: (incarnation) => writeCounters(state, { ...readCounters(state), incarnation }),
+    });
+    const sessions = createSessions(config, state, identity, segment, counters.incarnation);
+
+    const admissions = new AdmissionLog(state.appendFile(STATE_FILE.admissions), clock);
+    const admitter = new Admitter({
+      trust: identity.trust,
+      self: identity.cert,
+      signSecretKey: identity.keys.sign.secretKey,
+      log: admissions,
+      view: {
+        nameHolder: (name) =>
+          name === identity.cert.name
+            ? identity.cert.nodeIdHex
+            : (peers.members().find((p) => p.name === name)?.id ?? null),
+        keyHolder: (signPk, dhPk) => keyHolder(peers, signPk, dhPk),
+        addressInUse: (vni, ip) =>
+          identity.cert.addresses.some((a) => a.vni === vni && a.prefix.ip === ip) ||
+          peers.members().some((p) => p.address?.split('/')[0] === ip),
+        isReleased: (nodeId) => isReleased(gossip, identity.meshId, nodeId),
+      },
+      clock,
+    });
+    const isAdmitter = (identity.cert.caps & CAP.admit) !== 0;
+    const mesh = new Mesh({
+      meshId: identity.meshId,
+      segment,
+      trust,
+      sessions,
+      dataPlane,
+      peers,
+      sealedFd: underlay.sealedFd,
+      clock,
+      log,
+      admit: (tokenCert, request, dhPk) => {
+        if (!isAdmitter)
+          return encodeRefused(
+            'notAdmitter',
+            `host ${identity.cert.name} does not admit others; ask the host that made the token`,
+          );
+        const outcome = admitter.handle(tokenCert, request, dhPk);
+        if (outcome.admitted !== null)
+          log.info({ name: outcome.admitted.name, slot: outcome.admitted.slot }, 'admitted');
+        else if (outcome.refused !== null) log.info({ reason: outcome.refused }, 'refused a host');
+        return outcome.reply;
+      },
+      onHandshake: (result, durationSec) => {
+        if (result === 'ok') metrics.observeHandshake(durationSec);
+      },
+    });
+
+    const gossip = await startGossip({
+      config,
+      state,
+      listen,
+      trust,
+      mesh,
+      dataPlane,
+      clock,
+      log,
+      onProbe: (sec) => metrics.observeProbe(sec),
+    });
+    this.#onStop('gossip', () => gossip.stop());
+    this.#onStop('mesh', () => {
+      saveReplays(state, sessions.replayEntries());
+      mesh.stop();
+    });
+    this.#onStop('membership', () => gossip.leave());
+
+    const vteps = new VtepBook(state, segment, peers, {
+      setVtep: (slot, vni, endpoint) =>
+        dataPlane.setMember(slot, { vnis: [vni], bridge: true, macs: [], plain: endpoint }),
+      removeVtep: (slot) => dataPlane.removeMember(slot),
+    });
+    await vteps.load();
+
+    const view = new LiveView({
+      identity,
+      segment,
+      address,
+      tap,
+      listen,
+      gossip,
+      trust,
+      dataPlane,
+      peers,
+      vteps,
+      clock,
+      state: () => this.#state,
+      createToken: (request) =>
+        createHostToken({ identity, segment, listen, gossipPort: config.gossipPort, clock }, request),
+      leave: async () => {
+        if (identity.root !== null)
+          throw new WeftError(
+            'E_REFUSED',
+            'this host holds the root of the mesh, and nobody else could admit hosts: it cannot leave',
+          );
+        trust.release();
+        await gossip.leave();
+        for (const file of [
+          STATE_FILE.cert,
+          STATE_FILE.admitter,
+          STATE_FILE.signKey,
+          STATE_FILE.dhKey,
+          STATE_FILE.psk,
+        ])
+          state.remove(file);
+        clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
+      },
+      metrics: () =>
+        metricsSnapshot({
+          identity,
+          dataPlane,
+          sessions,
+          gossip,
+          peers,
+          mesh,
+          underlay,
+          admissions,
+          fdbLimit: config.fdb.limit,
+          clock,
+        }),
+    });
+    const onInternalError = (error: unknown): void => log.error({ error }, 'a request failed');
+    const metrics = new Metrics({
+      source: () => view.metrics(),
+      perPeer: config.metrics.perPeer,
+      onError: onInternalError,
+    });
+    const control = await ControlServer.start({
+      socketPath: config.socket,
+      view,
+      metrics,
+      clock,
+      onInternalError,
+    });
+    this.#onStop('control socket', () => control.close());
+    if (config.metrics.address !== null) {
+      const server = await MetricsServer.start({
+        address: config.metrics.address,
+        view,
+        metrics,
+        clock,
+        onInternalError,
+      });
+      this.#onStop('metrics', () => server.close());
+    }
+
+    mesh.start(gossip);
+    this.#onStop(
+      'timers',
+      clock.every(REPLAY_SAVE_MS, () => saveReplays(state, sessions.replayEntries())),
+    );
+    this.#state = 'up';
+    if (!sealed)
+      log.warn(
+        { vni: segment.vni },
+        'this segment is plain: whoever is on the underlay can read and forge frames',
+      );
+    log.info(
+      {
+        name: identity.cert.name,
+        mesh: identity.policy.meshName,
+        address,
+        endpoint: formatEndpoint(listen),
+        tap: tap.name,
+      },
+      'ready',
+    );
+  }
+}

@@ -1,0 +1,67 @@
+import { ReplayWindow, SealingKey } from 'tun-tap';
+import { loadReplays, rotateResetSecret } from './agent-persist.ts';
+import { systemRng } from './clock.ts';
+import type { Config } from './config/schema.ts';
+import type { NodeIdentity } from './identity/node-identity.ts';
+import type { SegmentRule } from './identity/policy.ts';
+import type { StateDir } from './identity/state-dir.ts';
+import { parseTokenCert } from './identity/token.ts';
+import { SessionManager } from './session/session-manager.ts';
+
+/** Lanes of data that receive workers accept: all but control. */
+const ALL_DATA_LANES = 0x7fff;
+const NO_DIGEST = new Uint8Array(16);
+
+export function createSessions(
+  config: Config,
+  state: StateDir,
+  identity: NodeIdentity,
+  segment: SegmentRule,
+  incarnation: number,
+): SessionManager {
+  const { trust, policy, certBytes, admitterBytes, keys } = identity;
+  const sealed = segment.mode === 'sealed';
+  const sessions = new SessionManager(
+    {
+      meshId: identity.meshId,
+      psk: identity.psk,
+      suite: segment.suite,
+      inner: segment.encap === 'vxlan' ? 1 : 2,
+      dataLanes: sealed ? ALL_DATA_LANES : 0,
+      transmitLanes: sealed ? 1 : 0,
+      transmitFlags: 1,
+      identity: { dhSk: keys.dh.secretKey, dhPk: keys.dh.publicKey, signPk: keys.sign.publicKey },
+      incarnation,
+      resetSecrets: rotateResetSecret(state, systemRng),
+      local: () => ({
+        policySeq: policy.seq,
+        policyId: policy.id.slice(0, 16),
+        revocationDigest: NO_DIGEST,
+        // A certificate that the root signed itself stands for its admitter's too.
+        certificates: [certBytes, admitterBytes.length > 0 ? admitterBytes : certBytes],
+      }),
+      verifyMember: (certificates) => {
+        const [cert, issuer] = certificates;
+        const verdict = cert === undefined ? null : trust.verifyNodeCert(cert, issuer ?? null);
+        if (verdict === null || !verdict.ok)
+          return { ok: false, reason: verdict?.reason ?? 'no certificate' };
+        const { nodeIdHex, dhPk, signPk } = verdict.cert;
+        return { ok: true, value: { id: nodeIdHex, dhPk, signPk } };
+      },
+      verifyToken: (bytes) =>
+        parseTokenCert(bytes, identity.meshId, identity.rootPk) === null
+          ? { ok: false, reason: 'not a token of this mesh' }
+          : { ok: true, value: null },
+      sealer: (suite, key) => new SealingKey(suite, key),
+      window: () => new ReplayWindow(),
+      limits: {
+        rekeyAfterMs: config.session.rekeyAfterSec * 1000,
+        rejectAfterMs: config.session.rekeyAfterSec * 1500,
+        rekeyAfterPackets: config.session.rekeyAfterPackets,
+      },
+    },
+    systemRng,
+  );
+  sessions.restoreReplays(loadReplays(state));
+  return sessions;
+}

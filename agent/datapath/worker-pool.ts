@@ -1,0 +1,114 @@
+/**
+ * The worker threads and the wire to each: a message port for commands and acks, an eventfd that ends the worker's sleep.
+ * Called by data-plane.ts only.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { closeFd, createEventFd, signalEventFd } from 'tun-tap';
+import type { Clock } from '../clock.ts';
+import { WeftError } from '../errors.ts';
+import type { Ack, Command, CommandBody, WorkerSettings } from './commands.ts';
+import type { Direction } from './data-plane-types.ts';
+import type { WorkerStart } from './worker.ts';
+
+/** How long workers may take to end by themselves. */
+const STOP_MS = 2000;
+
+interface WorkerHandle {
+  readonly kind: Direction;
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  readonly eventFd: number;
+  readonly ended: Promise<void>;
+}
+
+interface Pending {
+  readonly resolve: (ack: Ack) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class WorkerPool {
+  readonly #onFailure: (error: WeftError) => void;
+  /** Bounded by the number of workers. */
+  readonly #workers: WorkerHandle[] = [];
+  /** Commands without an answer yet; bounded by what the control plane has under way. */
+  readonly #pending = new Map<number, Pending>();
+  #seq = 0;
+  #stopping = false;
+
+  /** @param onFailure a worker ended that should not have, or its TAP is gone */
+  constructor(onFailure: (error: WeftError) => void) {
+    this.#onFailure = onFailure;
+  }
+
+  launch(settings: Omit<WorkerSettings, 'eventFd'>, memory: Omit<WorkerStart, 'settings' | 'port'>): void {
+    const { kind } = settings;
+    const eventFd = createEventFd();
+    const { port1, port2 } = new MessageChannel();
+    const start: WorkerStart = { ...memory, settings: { ...settings, eventFd }, port: port2 };
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      name: `weft-${kind}`,
+      workerData: start,
+      transferList: [port2],
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    });
+    let ended: () => void = () => {};
+    const finished = new Promise<void>((done) => {
+      ended = done;
+    });
+    worker.on('error', (error) => this.#fail(`the ${kind} worker failed: ${error.message}`, error));
+    worker.on('exit', () => {
+      ended();
+      if (!this.#stopping) this.#fail(`the ${kind} worker ended`);
+    });
+    port1.on('message', (ack: Ack) => this.#acknowledge(ack, kind));
+    this.#workers.push({ kind, worker, port: port1, eventFd, ended: finished });
+  }
+
+  #fail(message: string, cause?: unknown): void {
+    for (const pending of this.#pending.values()) pending.reject(new WeftError('E_INTERNAL', message));
+    this.#pending.clear();
+    if (!this.#stopping) this.#onFailure(new WeftError('E_INTERNAL', message, { cause }));
+  }
+
+  #acknowledge(ack: Ack, kind: Direction): void {
+    const pending = this.#pending.get(ack.seq);
+    if (pending === undefined) {
+      if (ack.error !== undefined) this.#fail(`${kind} worker: ${ack.error}`);
+      return;
+    }
+    this.#pending.delete(ack.seq);
+    if (ack.error === undefined) pending.resolve(ack);
+    else pending.reject(new WeftError('E_INTERNAL', `${kind} worker: ${ack.error}`));
+  }
+
+  #tell(handle: WorkerHandle, body: CommandBody): Promise<Ack> {
+    const seq = ++this.#seq;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(seq, { resolve, reject });
+      handle.port.postMessage({ ...body, seq } as Command);
+      signalEventFd(handle.eventFd);
+    });
+  }
+
+  /** To every worker, or to those of one kind; resolves when all have acted. The command is copied before this returns. */
+  async broadcast(body: CommandBody, kind?: Direction): Promise<Ack[]> {
+    if (this.#stopping) return [];
+    const concerned = this.#workers.filter((w) => kind === undefined || w.kind === kind);
+    return Promise.all(concerned.map((w) => this.#tell(w, body)));
+  }
+
+  /** Ends the workers; their keys are zeroed as their native objects go. */
+  async stop(clock: Clock): Promise<void> {
+    const told = this.#workers.map((w) => this.#tell(w, { op: 'stop' }).then(() => w.ended));
+    this.#stopping = true;
+    await Promise.race([
+      Promise.allSettled(told),
+      new Promise<void>((resolve) => void clock.after(STOP_MS, resolve)),
+    ]);
+    for (const w of this.#workers) {
+      await w.worker.terminate();
+      w.port.close();
+      closeFd(w.eventFd);
+    }
+  }
+}
