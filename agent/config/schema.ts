@@ -95,14 +95,6 @@ export const configSchema = z.strictObject({
     'Control socket that the other verbs talk to; mode 0660.',
   ),
   gossipPort: describe(port.default(GOSSIP_PORT), 'UDP port of membership traffic.'),
-  seeds: describe(
-    z.array(endpoint).max(64).default([]),
-    'More hosts to dial at start, IP:PORT of their sealed port. Needed only when every remembered member has moved.',
-  ),
-  allowPlain: describe(
-    z.array(z.int().min(0).max(0xffffff)).max(256).default([]),
-    'VNIs whose policy may change from sealed to plain on this host. Empty: such a policy is refused.',
-  ),
   log: z
     .strictObject({
       level: describe(
@@ -163,10 +155,6 @@ export const configSchema = z.strictObject({
           .max(2 ** 34)
           .default(2 ** 34),
         'Packets in one lane after which a session gets new keys.',
-      ),
-      keepaliveSec: describe(
-        z.int().min(1).max(60).default(10),
-        'Silence after which a keepalive is sent; lower it behind a NAT that forgets sooner.',
       ),
     })
     .prefault({}),

@@ -52,8 +52,6 @@ test('a full file is read in its own spelling', () => {
       'name: alpha',
       'underlay: "[2001:db8::1]:5000"',
       'gossip_port: 7000',
-      'seeds: [192.0.2.1, "192.0.2.2:9000"]',
-      'allow_plain: [5, 6]',
       'log: {level: debug, format: json}',
       'metrics: {address: off}',
       'fdb:',
@@ -63,11 +61,6 @@ test('a full file is read in its own spelling', () => {
   assert.equal(config.name, 'alpha');
   assert.deepEqual(config.underlay, { ip: '2001:db8::1', port: 5000 });
   assert.equal(config.gossipPort, 7000);
-  assert.deepEqual(config.seeds, [
-    { ip: '192.0.2.1', port: 7947 },
-    { ip: '192.0.2.2', port: 9000 },
-  ]);
-  assert.deepEqual(config.allowPlain, [5, 6]);
   assert.deepEqual(config.log, { level: 'debug', format: 'json' });
   assert.equal(config.metrics.address, null);
   assert.equal(config.fdb.perPeerLimit, 7);
@@ -95,8 +88,6 @@ test('every key can be set in the environment under its own name', () => {
   const env = {
     WEFT_LOG_LEVEL: 'warn',
     WEFT_GOSSIP_PORT: '7001',
-    WEFT_SEEDS: '192.0.2.1, 192.0.2.2:9000',
-    WEFT_ALLOW_PLAIN: '5,6',
     WEFT_METRICS_ADDRESS: 'off',
     WEFT_NAME: '123',
     WEFT_TAP: '',
@@ -104,8 +95,6 @@ test('every key can be set in the environment under its own name', () => {
   const config = load('', {}, env);
   assert.equal(config.log.level, 'warn');
   assert.equal(config.gossipPort, 7001);
-  assert.equal(config.seeds[1]?.port, 9000);
-  assert.deepEqual(config.allowPlain, [5, 6]);
   assert.equal(config.metrics.address, null);
   assert.equal(config.name, '123');
   assert.equal(config.tap, 'weft0');
@@ -133,11 +122,6 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ],
   ['name: 42', 'c.yaml:1:7: name: 42 is not valid; must be text: put it in quotes'],
   ['name: Alpha', 'c.yaml:1:7: name: "Alpha" is not valid; must be 1 to 63 of a-z, 0-9 and inner hyphens'],
-  [
-    'seeds:\n  - 192.0.2.1\n  - nonsense',
-    'c.yaml:3:5: seeds: "nonsense" is not valid; must be IP or IP:PORT ([IP]:PORT for IPv6) with a port other than 4789, 6081 and 8472',
-  ],
-  ['seeds: 192.0.2.1', 'c.yaml:1:8: seeds: "192.0.2.1" is not valid; must be a list, such as [a, b]'],
   [
     'address: 10.0.0.1/33',
     'c.yaml:1:10: address: "10.0.0.1/33" is not valid; must be an address with its prefix, such as 10.80.0.1/24, or auto',
@@ -233,7 +217,7 @@ test('an alias bomb is refused', () => {
     levels.push(`${to}: &${to} [${new Array(9).fill(`*${from}`).join(', ')}]`);
   }
   assert.equal(complaint(() => load(levels.join('\n'))).code, 'E_CONFIG');
-  const inList = `seeds: [&a [${'x, '.repeat(20)}], &b [${'*a, '.repeat(20)}], [${'*b, '.repeat(20)}]]`;
+  const inList = `log: [&a [${'x, '.repeat(20)}], &b [${'*a, '.repeat(20)}], [${'*b, '.repeat(20)}]]`;
   assert.equal(complaint(() => load(inList)).code, 'E_CONFIG');
 });
 

@@ -15,7 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/config': [],
   'agent/cli': ['agent/control/api-types.ts', 'agent/config/'],
   'agent/control': ['tun-tap'],
-  'agent/peer': ['tun-tap', 'agent/identity/'],
+  'agent/peer': ['tun-tap', 'agent/identity/', 'gossip/index.ts'],
   'agent/segment': ['tun-tap', 'agent/identity/'],
   'agent/lab': [
     'tun-tap',
