@@ -13,6 +13,6 @@ test('docs/CONFIG.md says what the schema says (WEFT_WRITE_DOCS=1 rewrites it)',
 });
 
 test('every key is documented', () => {
-  assert.ok(CONFIG_KEYS.length > 20);
+  assert.ok(CONFIG_KEYS.length > 15);
   for (const key of CONFIG_KEYS) assert.ok(key.description.endsWith('.'), `${key.yaml} lacks a description`);
 });
