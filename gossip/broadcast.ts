@@ -21,58 +21,76 @@ export type Offered = 'sent' | 'skipped' | 'gone' | 'stop';
 
 /** Items kept; the one sent most often goes first. */
 const MAX_NEWS = 4096;
+const SLACK = 4;
+
+/** News too large for what is left of a datagram that are passed over before the datagram is closed. */
+const MAX_SKIPPED = 16;
 
 export class BroadcastQueue {
   /** By key; bounded by MAX_NEWS. */
   readonly #items = new Map<string, Queued>();
-  /** The same items by how often they were sent, oldest first; together bounded by MAX_NEWS. */
-  readonly #levels: Map<string, Queued>[] = [];
+  /**
+   * The same items by how often they were sent, newest last, with stale ones between them until they are met; bounded by
+   * SLACK times the items.
+   */
+  readonly #levels: Queued[][] = [];
 
   get size(): number {
     return this.#items.size;
   }
 
   add(news: News): void {
-    this.remove(news.key);
-    if (this.#items.size >= MAX_NEWS) this.#evict();
+    if (!this.#items.has(news.key) && this.#items.size >= MAX_NEWS) this.#evict();
     this.#put({ ...news, transmits: 0 });
   }
 
-  remove(key: string): void {
-    const item = this.#items.get(key);
-    if (item === undefined) return;
-    this.#items.delete(key);
-    this.#levels[item.transmits]?.delete(key);
+  #isLive(item: Queued): boolean {
+    return this.#items.get(item.key) === item;
   }
 
   #put(item: Queued): void {
     this.#items.set(item.key, item);
-    while (this.#levels.length <= item.transmits) this.#levels.push(new Map());
-    this.#levels[item.transmits]?.set(item.key, item);
+    while (this.#levels.length <= item.transmits) this.#levels.push([]);
+    const level = this.#levels[item.transmits]!;
+    level.push(item);
+    if (level.length > SLACK * this.#items.size + SLACK)
+      this.#levels[item.transmits] = level.filter((i) => this.#isLive(i));
   }
 
   #evict(): void {
-    for (const level of this.#levels.toReversed()) for (const key of level.keys()) return this.remove(key);
+    for (const level of this.#levels.toReversed())
+      for (const item of level)
+        if (this.#isLive(item)) {
+          this.#items.delete(item.key);
+          return;
+        }
   }
 
   /** Offers items in order until `take` stops it. Items sent `limit` times are dropped. */
   each(limit: number, take: (news: News) => Offered): void {
     const sent: Queued[] = [];
-    for (const level of this.#levels) if (!this.#offer(level, take, sent)) break;
+    let skipsLeft = MAX_SKIPPED;
+    const offer = (item: Queued): boolean => {
+      const became = take(item);
+      if (became === 'sent') sent.push(item);
+      if (became === 'gone') this.#items.delete(item.key);
+      if (became === 'skipped') skipsLeft -= 1;
+      return became !== 'stop' && skipsLeft > 0;
+    };
+    this.#walk(offer);
     for (const item of sent) {
-      this.remove(item.key);
+      this.#items.delete(item.key);
       if (item.transmits + 1 < limit) this.#put({ ...item, transmits: item.transmits + 1 });
     }
   }
 
-  /** False if `take` stopped it. */
-  #offer(level: ReadonlyMap<string, Queued>, take: (news: News) => Offered, sent: Queued[]): boolean {
-    for (const item of [...level.values()].reverse()) {
-      const became = take(item);
-      if (became === 'stop') return false;
-      if (became === 'gone') this.remove(item.key);
-      if (became === 'sent') sent.push(item);
-    }
-    return true;
+  /** Fewest transmissions first, then newest, until `offer` returns false. Removes stale items that it meets. */
+  #walk(offer: (item: Queued) => boolean): void {
+    for (const level of this.#levels)
+      for (let i = level.length - 1; i >= 0; i--) {
+        const item = level[i]!;
+        if (!this.#isLive(item)) level.splice(i, 1);
+        else if (!offer(item)) return;
+      }
   }
 }

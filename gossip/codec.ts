@@ -16,193 +16,31 @@
  * Introduction, type 17, always 1200 bytes: u8 17 | u8 1 | u16 0 | nonce 24 | sealed{ u16 record | u16 credential | zeros }
  */
 
+import {
+  decodeBody,
+  hex,
+  ID_PREFIX_BYTES,
+  MAX_CREDENTIAL,
+  MAX_RECORD,
+  MESSAGE,
+  MESSAGE_HEADER_BYTES,
+  type Message,
+  PADDING,
+  unhex,
+} from './message.ts';
+
+export { encodeMessage, type Message } from './message.ts';
+
 export const TYPE_BOX = 16;
 export const TYPE_INTRO = 17;
 const VERSION = 1;
-export const ID_PREFIX_BYTES = 8;
 export const NONCE_BYTES = 24;
 export const BOX_HEADER_BYTES = 4 + 2 * ID_PREFIX_BYTES + NONCE_BYTES;
 const BOX_TAG_BYTES = 16;
 const INNER_HEADER_BYTES = 24;
-/** u8 type, u16 length. */
-export const MESSAGE_HEADER_BYTES = 3;
 export const INTRO_BYTES = 1200;
 const INTRO_HEADER_BYTES = 4 + NONCE_BYTES;
 const INTRO_TAG_BYTES = 16;
-
-/** WARNING: only append. The numbers are on the wire. */
-export const MESSAGE = {
-  ping: 1,
-  ack: 2,
-  pingReq: 3,
-  record: 4,
-  suspect: 5,
-  boot: 6,
-  digest: 7,
-  summary: 8,
-  want: 9,
-  credentialAck: 10,
-} as const;
-
-export type Message =
-  | { readonly type: 'ping'; readonly probe: bigint }
-  | { readonly type: 'ack'; readonly probe: bigint }
-  /** `target`: whole id. */
-  | { readonly type: 'pingReq'; readonly probe: bigint; readonly target: string }
-  | { readonly type: 'record'; readonly record: Uint8Array; readonly credential: Uint8Array }
-  | { readonly type: 'suspect'; readonly accusation: Uint8Array }
-  | { readonly type: 'boot'; readonly mine: number; readonly yours: number }
-  | { readonly type: 'digest'; readonly buckets: readonly bigint[] }
-  | { readonly type: 'summary'; readonly bucket: number; readonly entries: readonly SummaryEntry[] }
-  | { readonly type: 'want'; readonly ids: readonly string[] }
-  | { readonly type: 'credentialAck'; readonly ids: readonly string[] };
-
-/** `id`: 16 hex digits, the first 8 bytes. */
-export interface SummaryEntry {
-  readonly id: string;
-  readonly incarnation: number;
-  readonly seq: number;
-}
-
-export const DIGEST_BUCKETS = 16;
-const SUMMARY_ENTRY_BYTES = ID_PREFIX_BYTES + 12;
-/** Entries of one summary: what fits a datagram. */
-export const MAX_SUMMARY_ENTRIES = 50;
-export const MAX_WANT = 64;
-const MAX_RECORD = 256;
-const MAX_CREDENTIAL = 900;
-const MAX_ACCUSATION = 256;
-
-const hex = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
-const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
-
-/** The body of one message behind its type and length. */
-export function encodeMessage(m: Message): Uint8Array {
-  const out = new Uint8Array(MAX_BODY + 3);
-  const view = new DataView(out.buffer);
-  let at = 3;
-  const put = (bytes: Uint8Array): void => {
-    out.set(bytes, at);
-    at += bytes.length;
-  };
-  const u64 = (n: number): void => {
-    view.setBigUint64(at, BigInt(n));
-    at += 8;
-  };
-  const block = (bytes: Uint8Array): void => {
-    view.setUint16(at, bytes.length);
-    at += 2;
-    put(bytes);
-  };
-  switch (m.type) {
-    case 'ping':
-    case 'ack':
-    case 'pingReq':
-      view.setBigUint64(at, m.probe);
-      at += 8;
-      if (m.type === 'pingReq') put(unhex(m.target));
-      break;
-    case 'record':
-      block(m.record);
-      block(m.credential);
-      break;
-    case 'suspect':
-      put(m.accusation);
-      break;
-    case 'boot':
-      u64(m.mine);
-      u64(m.yours);
-      break;
-    case 'digest':
-      for (const bucket of m.buckets) {
-        view.setBigUint64(at, bucket);
-        at += 8;
-      }
-      break;
-    case 'summary':
-      out[at++] = m.bucket;
-      for (const entry of m.entries) {
-        put(unhex(entry.id));
-        u64(entry.incarnation);
-        view.setUint32(at, entry.seq);
-        at += 4;
-      }
-      break;
-    case 'want':
-    case 'credentialAck':
-      for (const id of m.ids) put(unhex(id));
-      break;
-  }
-  out[0] = MESSAGE[m.type];
-  view.setUint16(1, at - 3);
-  return out.slice(0, at);
-}
-
-const MAX_BODY = 1232;
-
-/** One message body. Null if it is not exactly one. */
-function decodeBody(type: number, body: Uint8Array): Message | null {
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  const n = body.length;
-  const safe = (at: number): number => Number(view.getBigUint64(at));
-  switch (type) {
-    case MESSAGE.ping:
-      return n === 8 ? { type: 'ping', probe: view.getBigUint64(0) } : null;
-    case MESSAGE.ack:
-      return n === 8 ? { type: 'ack', probe: view.getBigUint64(0) } : null;
-    case MESSAGE.pingReq:
-      return n === 40
-        ? { type: 'pingReq', probe: view.getBigUint64(0), target: hex(body.subarray(8)) }
-        : null;
-    case MESSAGE.record: {
-      const recordBytes = n >= 2 ? view.getUint16(0) : n;
-      if (n < 4 + recordBytes || recordBytes > MAX_RECORD) return null;
-      const credentialBytes = view.getUint16(2 + recordBytes);
-      if (n !== 4 + recordBytes + credentialBytes || credentialBytes > MAX_CREDENTIAL) return null;
-      return {
-        type: 'record',
-        record: body.slice(2, 2 + recordBytes),
-        credential: body.slice(4 + recordBytes),
-      };
-    }
-    case MESSAGE.suspect:
-      return n > 0 && n <= MAX_ACCUSATION ? { type: 'suspect', accusation: body.slice() } : null;
-    case MESSAGE.boot: {
-      if (n !== 16 || !Number.isSafeInteger(safe(0)) || !Number.isSafeInteger(safe(8))) return null;
-      return { type: 'boot', mine: safe(0), yours: safe(8) };
-    }
-    case MESSAGE.digest: {
-      if (n !== DIGEST_BUCKETS * 8) return null;
-      return {
-        type: 'digest',
-        buckets: Array.from({ length: DIGEST_BUCKETS }, (_, i) => view.getBigUint64(i * 8)),
-      };
-    }
-    case MESSAGE.summary: {
-      const count = (n - 1) / SUMMARY_ENTRY_BYTES;
-      if (!Number.isInteger(count) || count > MAX_SUMMARY_ENTRIES || body[0]! >= DIGEST_BUCKETS) return null;
-      const entries = Array.from({ length: count }, (_, i) => {
-        const at = 1 + i * SUMMARY_ENTRY_BYTES;
-        return {
-          id: hex(body.subarray(at, at + 8)),
-          incarnation: safe(at + 8),
-          seq: view.getUint32(at + 16),
-        };
-      });
-      return { type: 'summary', bucket: body[0]!, entries };
-    }
-    case MESSAGE.want:
-    case MESSAGE.credentialAck: {
-      const count = n / ID_PREFIX_BYTES;
-      if (!Number.isInteger(count) || count > MAX_WANT) return null;
-      const ids = Array.from({ length: count }, (_, i) => hex(body.subarray(i * 8, i * 8 + 8)));
-      return { type: type === MESSAGE.want ? 'want' : 'credentialAck', ids };
-    }
-    default:
-      return null;
-  }
-}
 
 export interface Inner {
   readonly boot: number;
@@ -210,6 +48,9 @@ export interface Inner {
   readonly echo: number;
   readonly messages: readonly Message[];
 }
+
+/** A BOOT message: no box holds less. */
+const LEAST_MESSAGES_BYTES = MESSAGE_HEADER_BYTES + 16;
 
 /** Bytes that messages may take in one box. */
 export const MAX_MESSAGES_BYTES = 1232 - BOX_HEADER_BYTES - BOX_TAG_BYTES - INNER_HEADER_BYTES;
@@ -220,7 +61,10 @@ export function encodeInner(
   echo: number,
   messages: readonly Uint8Array[],
 ): Uint8Array {
-  const out = new Uint8Array(INNER_HEADER_BYTES + messages.reduce((sum, m) => sum + m.length, 0));
+  const used = messages.reduce((sum, m) => sum + m.length, 0);
+  const padding =
+    used < LEAST_MESSAGES_BYTES ? Math.max(MESSAGE_HEADER_BYTES, LEAST_MESSAGES_BYTES - used) : 0;
+  const out = new Uint8Array(INNER_HEADER_BYTES + used + padding);
   const view = new DataView(out.buffer);
   for (const [i, n] of [boot, seq, echo].entries()) view.setBigUint64(i * 8, BigInt(n));
   let at = INNER_HEADER_BYTES;
@@ -228,6 +72,7 @@ export function encodeInner(
     out.set(m, at);
     at += m.length;
   }
+  if (padding > 0) view.setUint16(at + 1, padding - MESSAGE_HEADER_BYTES);
   return out;
 }
 
@@ -239,12 +84,12 @@ export function decodeInner(bytes: Uint8Array): Inner | null {
   if (![boot, seq, echo].every(Number.isSafeInteger)) return null;
   const messages: Message[] = [];
   for (let at = INNER_HEADER_BYTES; at < bytes.length; ) {
-    if (at + 3 > bytes.length) return null;
-    const end = at + 3 + view.getUint16(at + 1);
+    if (at + MESSAGE_HEADER_BYTES > bytes.length) return null;
+    const end = at + MESSAGE_HEADER_BYTES + view.getUint16(at + 1);
     if (end > bytes.length) return null;
-    const message = decodeBody(bytes[at]!, bytes.subarray(at + 3, end));
+    const message = decodeBody(bytes[at]!, bytes.subarray(at + MESSAGE_HEADER_BYTES, end));
     if (message !== null) messages.push(message);
-    else if (bytes[at]! <= MESSAGE.credentialAck) return null;
+    else if (bytes[at]! !== PADDING && bytes[at]! <= MESSAGE.credentialAck) return null;
     at = end;
   }
   return { boot, seq, echo, messages };
@@ -297,6 +142,7 @@ export function encodeIntroBody(record: Uint8Array, credential: Uint8Array): Uin
 export function decodeIntroBody(
   body: Uint8Array,
 ): { readonly record: Uint8Array; readonly credential: Uint8Array } | null {
+  if (body.length < 4) return null;
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const recordBytes = view.getUint16(0);
   if (recordBytes > MAX_RECORD || 4 + recordBytes > body.length) return null;

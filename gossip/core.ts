@@ -4,12 +4,13 @@
  */
 import { isRefused } from './address.ts';
 import { BroadcastQueue } from './broadcast.ts';
-import type { Message } from './codec.ts';
 import { DEFAULT_CONFIG, type SwimConfig } from './config.ts';
+import type { Message } from './message.ts';
 import type { Outbound } from './outbox.ts';
 import { Outbox } from './outbox.ts';
 import { Roster } from './roster.ts';
 import type {
+  Address,
   Contact,
   DropReason,
   Persistence,
@@ -42,6 +43,8 @@ export class Core {
   own: VerifiedRecord;
   /** Lifeguard's local health: 0 well; each point stretches the probe interval by one. */
   health = 0;
+  /** Verdicts on the addresses of records that are held; weak, so bounded by them. */
+  readonly #refused = new WeakMap<Address, boolean>();
   /** Drained by each call into Swim; bounded by what one call makes. */
   #out: SwimOutput[] = [];
 
@@ -57,11 +60,20 @@ export class Core {
         selfId: parts.own.id,
         own: () => this.own,
         recordOf: (id) => this.roster.member(id)?.record,
-        refuses: (address) => isRefused(address, this.own.address),
+        refuses: (address) => this.#refuses(address),
       },
       parts.persistence.nextBoot(0),
       (output) => this.emit(output),
     );
+  }
+
+  #refuses(address: Address): boolean {
+    let refused = this.#refused.get(address);
+    if (refused === undefined) {
+      refused = isRefused(address, this.parts.own.address);
+      this.#refused.set(address, refused);
+    }
+    return refused;
   }
 
   emit(output: SwimOutput): void {

@@ -3,7 +3,7 @@
  * digest is the XOR of a 64-bit hash of each (id, incarnation, seq). Two hosts with equal digests have equal records.
  * Records are signed by their owners, so the hash need not resist an attacker: who lies only hurts what it says itself.
  */
-import { DIGEST_BUCKETS, MAX_SUMMARY_ENTRIES, type SummaryEntry } from './codec.ts';
+import { DIGEST_BUCKETS, MAX_SUMMARY_ENTRIES, type SummaryEntry } from './message.ts';
 import type { VerifiedRecord } from './types.ts';
 
 const MASK = (1n << 64n) - 1n;

@@ -3,18 +3,22 @@
  * this host. There is no message that says dead: each host lets its own timer run out (Lifeguard, arXiv 1707.00788).
  */
 
-import type { Message } from './codec.ts';
 import type { Core } from './core.ts';
 import type { Member } from './member.ts';
+import type { Message } from './message.ts';
 import { isHere } from './roster.ts';
 import { expectedConfirmations, Suspicion, suspicionBounds, suspicionMs } from './suspicion.ts';
 
 const REFUTE_INTERVAL_MS = 1000;
+const SWEEP_INTERVAL_MS = 1000;
 /** Authenticated data within this many probe intervals outweighs doubt. */
 const DATA_COUNTS_FOR = 2;
 
 export class Doubt {
   readonly #core: Core;
+  /** Members under suspicion; bounded by the member table. */
+  readonly #suspects = new Set<Member>();
+  #nextSweepMs = 0;
   #refutedAtMs = -Infinity;
   /** Doubt that came before the next refutation was allowed: the incarnation to outbid. */
   #refuteAbove: number | null = null;
@@ -55,6 +59,7 @@ export class Doubt {
     target.suspicion = new Suspicion(bytes, accuser, nowMs);
     target.state = 'suspect';
     target.stateSinceMs = nowMs;
+    this.#suspects.add(target);
     this.#core.emit({ type: 'member', id: target.id });
     return true;
   }
@@ -89,7 +94,8 @@ export class Doubt {
       this.#refuteAbove = null;
       if (above >= this.#core.own.incarnation) this.refute(above, nowMs);
     }
-    this.#expire(nowMs);
+    if (this.#suspects.size > 0) this.#expire(nowMs);
+    if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
   }
 
   #expire(nowMs: number): void {
@@ -97,21 +103,32 @@ export class Doubt {
     const n = roster.hereCount();
     const { minMs, maxMs } = suspicionBounds(c.suspicionMult, c.suspicionMaxMult, n, c.probeIntervalMs);
     const expected = expectedConfirmations(c.suspicionMult, n);
-    for (const m of roster.all()) {
+    for (const m of this.#suspects) {
       const { suspicion } = m;
-      if (suspicion !== null) {
-        const lastsMs = suspicionMs(expected, suspicion.confirmations, minMs, maxMs);
-        if (nowMs - suspicion.startedAtMs < lastsMs || this.#hasData(m, nowMs)) continue;
-        m.suspicion = null;
-        m.state = 'dead';
-        m.stateSinceMs = nowMs;
-        this.#core.counts.dead += 1;
-        this.#core.emit({ type: 'member', id: m.id });
-      } else if (!isHere(m) && nowMs - m.stateSinceMs > c.tombstoneMs) {
+      if (suspicion === null) {
+        this.#suspects.delete(m);
+        continue;
+      }
+      const lastsMs = suspicionMs(expected, suspicion.confirmations, minMs, maxMs);
+      if (nowMs - suspicion.startedAtMs < lastsMs || this.#hasData(m, nowMs)) continue;
+      this.#suspects.delete(m);
+      m.suspicion = null;
+      m.state = 'dead';
+      m.stateSinceMs = nowMs;
+      this.#core.counts.dead += 1;
+      this.#core.emit({ type: 'member', id: m.id });
+    }
+  }
+
+  /** Forgets those who are long gone. */
+  #sweep(nowMs: number): void {
+    const { config, roster } = this.#core;
+    this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
+    for (const m of roster.all())
+      if (!isHere(m) && nowMs - m.stateSinceMs > config.tombstoneMs) {
         roster.forget(m);
         this.#core.emit({ type: 'member', id: m.id });
       }
-    }
   }
 
   #hasData(m: Member, nowMs: number): boolean {

@@ -9,15 +9,12 @@ import {
   encodeInner,
   encodeIntro,
   encodeIntroBody,
-  encodeMessage,
-  ID_PREFIX_BYTES,
   MAX_MESSAGES_BYTES,
-  MESSAGE_HEADER_BYTES,
-  type Message,
   NONCE_BYTES,
 } from './codec.ts';
 import { retransmitLimit } from './config.ts';
 import type { Member } from './member.ts';
+import { encodeMessage, ID_PREFIX_BYTES, MESSAGE_HEADER_BYTES, type Message } from './message.ts';
 import type { Address, Contact, Rng, Sealer, SwimOutput, VerifiedRecord } from './types.ts';
 
 /** Where to send: a member, or a contact that has no record yet. */

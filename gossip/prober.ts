@@ -3,10 +3,10 @@
  * for. An ack is believed about its sender, or from a member that was asked about this very probe.
  */
 
-import type { Message } from './codec.ts';
 import type { Core } from './core.ts';
 import type { Doubt } from './doubt.ts';
 import { type Member, smoothRtt } from './member.ts';
+import type { Message } from './message.ts';
 import { type Probe, startProbe } from './probe.ts';
 import { isHere } from './roster.ts';
 

@@ -5,16 +5,19 @@
  *   digest (16 hashes)  ->   summaries of the buckets that differ  ->   want + what is newer here   ->   records
  */
 
-import { MAX_SUMMARY_ENTRIES, MAX_WANT, type Message, type SummaryEntry } from './codec.ts';
+import { pushPullScale } from './config.ts';
 import type { Core } from './core.ts';
 import { bucketOf, digestOf, summaryOf } from './digest.ts';
 import { compareRecords } from './member.ts';
+import { MAX_SUMMARY_ENTRIES, MAX_WANT, type Message, type SummaryEntry } from './message.ts';
 import type { Outbound } from './outbox.ts';
-import { prefixOf } from './roster.ts';
+import { isHere, prefixOf } from './roster.ts';
 import type { VerifiedRecord } from './types.ts';
 
-/** A host that found itself behind compares again after this, with somebody else. */
+/** A host that started or found itself behind compares after this, with somebody else, then half as often each time. */
 const CATCH_UP_MS = 1000;
+/** Records asked for whose arrival is no news to others. */
+const MAX_WANTED = 4096;
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
@@ -23,12 +26,32 @@ export class Records {
   /** The own record came back with a number that this host did not give: outbid it. */
   readonly #outbid: (incarnation: number, nowMs: number) => void;
   /** When the next comparison is due. */
-  nextSyncMs: number;
+  #nextSyncMs: number;
+  #syncIntervalMs = CATCH_UP_MS;
+  /** Prefixes of records asked for; bounded by MAX_WANTED. */
+  readonly #wanted = new Set<string>();
 
   constructor(core: Core, outbid: (incarnation: number, nowMs: number) => void, nowMs: number) {
     this.#core = core;
     this.#outbid = outbid;
-    this.nextSyncMs = nowMs;
+    this.#nextSyncMs = nowMs;
+  }
+
+  /** Compares with a random member when it is time. */
+  tick(nowMs: number): void {
+    if (nowMs < this.#nextSyncMs) return;
+    const { config, roster } = this.#core;
+    this.#nextSyncMs = nowMs + this.#syncIntervalMs;
+    const [m] = roster.pick(1, (candidate) => isHere(candidate) && candidate.channel.opened);
+    if (m === undefined) return;
+    const longestMs = pushPullScale(config.pushPullIntervalMs, roster.size + 1);
+    this.#syncIntervalMs = Math.min(longestMs, 2 * this.#syncIntervalMs);
+    this.sync(m, nowMs);
+  }
+
+  #ask(sender: Outbound, prefixes: readonly string[], nowMs: number): void {
+    for (const prefix of prefixes) if (this.#wanted.size < MAX_WANTED) this.#wanted.add(prefix);
+    this.#core.send(sender, [{ type: 'want', ids: prefixes }], nowMs);
   }
 
   /** Begins a comparison. */
@@ -57,8 +80,7 @@ export class Records {
     if (claimed === null) return this.#core.drop('gossip');
     const known = claimed === own.id ? own : roster.member(claimed)?.record;
     const chain = credential.length > 0 ? credential : known?.credential;
-    if (chain === undefined)
-      return this.#core.send(sender, [{ type: 'want', ids: [prefixOf(claimed)] }], nowMs);
+    if (chain === undefined) return this.#ask(sender, [prefixOf(claimed)], nowMs);
     // The same bytes were verified before; that is most of what arrives.
     const record =
       known !== undefined && sameBytes(known.bytes, bytes) ? known : parts.verifier.verify(bytes, chain);
@@ -79,7 +101,7 @@ export class Records {
     if (known === undefined) {
       if (roster.full) return this.#core.drop('gossip');
       const member = roster.add(record, nowMs);
-      this.#core.announce(record.id);
+      this.#tell(record.id);
       this.#core.emit({ type: 'member', id: record.id });
       if (member.channel.opened) this.#core.emit({ type: 'reachable', id: record.id });
       return;
@@ -97,8 +119,13 @@ export class Records {
       known.state = record.status;
       known.stateSinceMs = nowMs;
     }
-    this.#core.announce(record.id);
+    this.#tell(record.id);
     this.#core.emit({ type: 'member', id: record.id });
+  }
+
+  /** Passes a record on, unless this host had to ask for it: then the others have it, or will ask too. */
+  #tell(id: string): void {
+    if (!this.#wanted.delete(prefixOf(id))) this.#core.announce(id);
   }
 
   /** Answers a digest. What asks this has echoed our boot, so that the answer may be larger than the question. */
@@ -130,8 +157,9 @@ export class Records {
         if (bucketOf(record.id) === bucket && !listed.has(prefixOf(record.id))) newer.push(record);
     }
     if (wanted.length > 0) {
-      this.nextSyncMs = Math.min(this.nextSyncMs, nowMs + CATCH_UP_MS);
-      this.#core.send(sender, [{ type: 'want', ids: wanted.slice(0, MAX_WANT) }], nowMs);
+      this.#syncIntervalMs = CATCH_UP_MS;
+      this.#nextSyncMs = Math.min(this.#nextSyncMs, nowMs + CATCH_UP_MS);
+      this.#ask(sender, wanted.slice(0, MAX_WANT), nowMs);
     }
     this.#core.sendRecords(sender, newer.slice(0, MAX_WANT), false, nowMs);
   }

@@ -10,11 +10,11 @@
  * Only the owner of a record states it; others may only doubt, signed, and each host lets its own timer declare a
  * doubted member dead. SWIM (Das et al. 2002), Lifeguard (arXiv 1707.00788), constants in config.ts.
  */
-import type { Message } from './codec.ts';
-import { pushPullScale } from './config.ts';
+
 import { Core, type SwimParts } from './core.ts';
 import { Doubt } from './doubt.ts';
 import type { Member } from './member.ts';
+import type { Message } from './message.ts';
 import { Prober } from './prober.ts';
 import { Receiver } from './receiver.ts';
 import { Records } from './records.ts';
@@ -100,7 +100,7 @@ export class Swim {
     this.#prober.tick(nowMs);
     this.#doubt.tick(nowMs);
     this.#gossip(nowMs);
-    this.#compare(nowMs);
+    this.#records.tick(nowMs);
     this.#dialDead(nowMs);
     if (this.#core.roster.dirty && nowMs - this.#savedAtMs >= SAVE_INTERVAL_MS) {
       this.#savedAtMs = nowMs;
@@ -143,16 +143,6 @@ export class Swim {
       const opening: Message[] = m.channel.opened ? [] : [{ type: 'ping', probe: this.#core.randomU64() }];
       this.#core.send(m, opening, nowMs);
     }
-  }
-
-  #compare(nowMs: number): void {
-    const { config, roster } = this.#core;
-    if (nowMs < this.#records.nextSyncMs) return;
-    const [m] = roster.pick(1, (candidate) => isHere(candidate) && candidate.channel.opened);
-    // A host that has reached nobody yet asks again soon.
-    const intervalMs = m === undefined ? config.contactIntervalMs : config.pushPullIntervalMs;
-    this.#records.nextSyncMs = nowMs + pushPullScale(intervalMs, roster.size + 1);
-    if (m !== undefined) this.#records.sync(m, nowMs);
   }
 
   /** Dials one dead member: our doubt goes along, so that one which lives answers with a higher incarnation. */

@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeBox, encodeInner, encodeMessage, TYPE_BOX, TYPE_INTRO } from '../../gossip/codec.ts';
+import type { Address } from '../../gossip/types.ts';
+import { accusation, idOf, ipOf, makeRecord, SeededRng, sealerOf } from './cheap-parts.ts';
+import { type Sent, World } from './world.ts';
+
+const from = (n: number): Address => ({ ip: ipOf(n), port: 7946 });
+
+function settled(members: number): World {
+  const world = new World();
+  world.join(members);
+  world.run(15_000);
+  assert.ok(world.agree());
+  return world;
+}
+
+/** The next box from one host to another. */
+function nextBox(world: World, sender: number, receiver: number): Sent {
+  let found: Sent | null = null;
+  world.onSend = (sent) => {
+    if (sent.from === sender && sent.to === receiver && sent.bytes[0] === TYPE_BOX) found ??= sent;
+  };
+  world.runUntil(() => found !== null, 30_000);
+  world.onSend = () => {};
+  assert.ok(found !== null, 'they spoke');
+  return found;
+}
+
+function dropsWhile(world: World, run: () => void): Record<string, number> {
+  world.drops.clear();
+  run();
+  return Object.fromEntries(world.drops);
+}
+
+test('a replayed datagram is dropped and not answered', () => {
+  const world = settled(3);
+  const { bytes } = nextBox(world, 1, 2);
+  world.run(50);
+  const sent = world.datagrams;
+  const drops = dropsWhile(world, () => {
+    for (let i = 0; i < 10; i++) world.deliver(2, bytes, from(1));
+  });
+  assert.deepEqual(drops, { replay: 10 });
+  assert.equal(world.datagrams, sent);
+});
+
+test('a box that is reflected to its sender does not open', () => {
+  const world = settled(3);
+  const { bytes } = nextBox(world, 1, 2);
+  const reflected = bytes.slice();
+  reflected.set(bytes.subarray(12, 20), 4);
+  reflected.set(bytes.subarray(4, 12), 12);
+  assert.deepEqual(
+    dropsWhile(world, () => world.deliver(1, reflected, from(2))),
+    { auth: 1 },
+  );
+});
+
+test('a box from a former start of its receiver is answered with nothing but a small BOOT', () => {
+  const world = settled(3);
+  const { bytes } = nextBox(world, 1, 2);
+  world.crash(2);
+  world.start(2, [0]);
+  world.run(5000);
+  const answers: Sent[] = [];
+  world.onSend = (sent) => answers.push(sent);
+  for (let i = 0; i < 20; i++) world.deliver(2, bytes, from(1));
+  assert.ok(answers.length > 0 && answers.length <= 5, `${answers.length} answers to 20`);
+  for (const answer of answers) assert.ok(answer.bytes.length <= bytes.length);
+});
+
+test('a host whose boot counter went back learns the higher one and is understood again', () => {
+  const world = settled(3);
+  for (let i = 0; i < 5; i++) {
+    world.crash(1);
+    world.start(1, [0]);
+    world.run(3000);
+  }
+  const { disk } = world.host(1);
+  const highest = disk.boot;
+  world.crash(1);
+  disk.boot = 0;
+  world.start(1, [0]);
+  assert.ok(world.runUntil(() => world.agree(), 10_000) < Infinity);
+  assert.ok(disk.boot > highest);
+});
+
+test('a host whose incarnation went back outbids its own old record', () => {
+  const world = settled(3);
+  const { disk } = world.host(1);
+  const before = disk.incarnation;
+  world.crash(1);
+  disk.incarnation = 0;
+  disk.saved = [];
+  world.start(1, [0]);
+  assert.ok(world.runUntil(() => world.agree(), 10_000) < Infinity, world.history.slice(-9).join('\n'));
+  assert.ok(disk.incarnation >= before);
+});
+
+test('the answers to an old BOOT are few', () => {
+  const world = settled(3);
+  const boots: Sent[] = [];
+  world.onSend = (sent) => boots.push(sent);
+  world.crash(1);
+  world.start(1, [0]);
+  world.run(5000);
+  const toRestarted = boots.filter((b) => b.to === 1 && b.bytes[0] === TYPE_BOX);
+  world.onSend = () => {};
+  const sent = world.datagrams;
+  for (const b of toRestarted) world.deliver(1, b.bytes, from(b.from));
+  assert.ok(world.datagrams - sent <= 10, `${world.datagrams - sent} answers`);
+});
+
+test('a stranger with the right framing is refused before its box is opened', () => {
+  const world = settled(3);
+  const box = sealerOf(idOf(99)).seal(idOf(0), new Uint8Array(32), new Uint8Array(24), new Uint8Array(40));
+  assert.ok(box !== null);
+  const bytes = encodeBox(idOf(99), idOf(0), new Uint8Array(24), box);
+  assert.deepEqual(
+    dropsWhile(world, () => world.deliver(0, bytes, from(99))),
+    { gossip: 1 },
+  );
+});
+
+test('garbage of any length changes nothing but a counter and is not answered', () => {
+  const world = settled(3);
+  const rng = new SeededRng(3);
+  const sent = world.datagrams;
+  for (let length = 0; length <= 1400; length += 7)
+    for (const type of [TYPE_BOX, TYPE_INTRO, 0]) {
+      const bytes = rng.fill(new Uint8Array(length));
+      if (length > 0) bytes[0] = type;
+      world.deliver(0, bytes, { ip: `192.0.2.${length % 250}`, port: 1 });
+    }
+  assert.equal(world.datagrams, sent);
+  assert.ok(world.agree());
+});
+
+test('a flood from an unknown address is cut to 20 a second', () => {
+  const world = settled(3);
+  const drops = dropsWhile(world, () => {
+    for (let i = 0; i < 500; i++) world.deliver(0, new Uint8Array(100), { ip: '192.0.2.9', port: 9 });
+  });
+  assert.deepEqual(drops, { garbage: 20, rate: 480 });
+});
+
+/** A box of host `sender` to `receiver`, in its next sequence numbers, as a member that misbehaves could make it. */
+function forge(world: World, sender: number, receiver: number, messages: Uint8Array[]): Uint8Array {
+  const inner = encodeInner(
+    world.host(sender).disk.boot,
+    world.swim(sender).member(idOf(receiver))?.channel.nextSeq() ?? 1,
+    world.host(receiver).disk.boot,
+    messages,
+  );
+  const nonce = new Uint8Array(24);
+  const box = sealerOf(idOf(sender)).seal(idOf(receiver), new Uint8Array(32), nonce, inner);
+  assert.ok(box !== null);
+  return encodeBox(idOf(sender), idOf(receiver), nonce, box);
+}
+
+test('a member that accuses with a huge number makes nobody use up numbers or die', () => {
+  const world = settled(3);
+  const lie = encodeMessage({
+    type: 'suspect',
+    accusation: accusation(idOf(1), idOf(2), Number.MAX_SAFE_INTEGER),
+  });
+  for (const to of [0, 2]) world.deliver(to, forge(world, 1, to, [lie]), from(1));
+  assert.equal(world.view(0, 2), 'alive');
+  world.run(20_000);
+  assert.ok(world.swim(2).own.incarnation < 10);
+  assert.ok(world.agree());
+});
+
+test('one member that accuses all the time kills nobody', () => {
+  const world = settled(5);
+  for (let i = 1; i <= 60; i++) {
+    const { incarnation } = world.swim(2).own;
+    const lie = encodeMessage({ type: 'suspect', accusation: accusation(idOf(1), idOf(2), incarnation) });
+    for (const to of [0, 3, 4]) world.deliver(to, forge(world, 1, to, [lie]), from(1));
+    world.run(500);
+  }
+  assert.ok(world.history.every((line) => !/dead/.test(line)));
+  assert.ok(world.swim(2).own.incarnation <= 62, 'at most two refutations a second');
+});
+
+test('a record with an old number does not bring a dead host back', () => {
+  const world = settled(3);
+  const { record } = world.swim(0).member(idOf(2)) ?? assert.fail('known');
+  world.crash(2);
+  world.run(20_000);
+  assert.equal(world.view(0, 2), 'dead');
+  const laterSeq = makeRecord(record.id, record.incarnation, record.seq + 1);
+  for (const r of [record, laterSeq]) {
+    const m = encodeMessage({ type: 'record', record: r.bytes, credential: r.credential });
+    world.deliver(0, forge(world, 1, 0, [m]), from(1));
+    assert.equal(world.view(0, 2), 'dead');
+  }
+});
+
+test('two different records with one number are reported and the first is kept', () => {
+  const world = settled(3);
+  const { record } = world.swim(0).member(idOf(2)) ?? assert.fail('known');
+  const other = makeRecord(record.id, record.incarnation, record.seq, 'alive', '10.9.9.9');
+  const m = encodeMessage({ type: 'record', record: other.bytes, credential: other.credential });
+  const outputs = world.swim(0).datagram(world.nowMs, forge(world, 1, 0, [m]), from(1));
+  assert.ok(outputs.some((o) => o.type === 'equivocation' && o.id === record.id));
+  assert.equal(world.swim(0).member(idOf(2))?.record.address?.ip, ipOf(2));
+});
+
+for (const ip of [
+  ipOf(0),
+  '127.0.0.1',
+  '::1',
+  '::ffff:127.0.0.1',
+  '224.0.0.1',
+  'ff02::1',
+  '255.255.255.255',
+  '0.0.0.0',
+])
+  test(`nothing is sent to a member that claims to be at ${ip}`, () => {
+    const world = settled(2);
+    const liar = makeRecord(idOf(77), 1, 0, 'alive', ip);
+    const m = encodeMessage({ type: 'record', record: liar.bytes, credential: liar.credential });
+    const swim = world.swim(0);
+    const outputs = [...swim.datagram(world.nowMs, forge(world, 1, 0, [m]), from(1))];
+    for (let i = 0; i < 200; i++) outputs.push(...swim.tick(world.nowMs + i * 100));
+    assert.ok(swim.member(idOf(77)) !== undefined, 'it is known');
+    assert.deepEqual(
+      outputs.filter((o) => o.type === 'send' && o.to.ip === ip),
+      [],
+    );
+  });
+
+test('an endpoint that never answered gets one attempt in 5 s', () => {
+  const world = settled(2);
+  const silent = makeRecord(idOf(77), 1, 0);
+  const m = encodeMessage({ type: 'record', record: silent.bytes, credential: silent.credential });
+  const swim = world.swim(0);
+  let sends = 0;
+  swim.datagram(world.nowMs, forge(world, 1, 0, [m]), from(1));
+  for (let i = 0; i < 200; i++)
+    for (const o of swim.tick(world.nowMs + i * 100))
+      if (o.type === 'send' && o.to.ip === ipOf(77) && o.bytes[0] === TYPE_BOX) sends += 1;
+  assert.ok(sends >= 1 && sends <= 4, `${sends} boxes in 20 s`);
+});
+
+test('at most 5 indirect probes are served for one asker in a second', () => {
+  const world = settled(3);
+  const swim = world.swim(0);
+  const requests = Array.from({ length: 20 }, (_, i) =>
+    encodeMessage({ type: 'pingReq', probe: BigInt(i), target: idOf(2) }),
+  );
+  const outputs = swim.datagram(world.nowMs, forge(world, 1, 0, requests), from(1));
+  assert.equal(outputs.filter((o) => o.type === 'send' && o.to.ip === ipOf(2)).length, 5);
+  assert.equal(outputs.filter((o) => o.type === 'drop' && o.reason === 'rate').length, 15);
+});
+
+test('an ack from somebody who was not asked does not answer a probe', () => {
+  const world = settled(3);
+  world.crash(2);
+  let probe: bigint | null = null;
+  const swim = world.swim(0);
+  // Guessing is hopeless; even the right number from the wrong member counts for nothing.
+  for (let i = 0; i < 64 && probe === null; i++) {
+    const id = BigInt(i);
+    const ack = encodeMessage({ type: 'ack', probe: id });
+    const outputs = swim.datagram(world.nowMs, forge(world, 1, 0, [ack]), from(1));
+    assert.ok(outputs.every((o) => o.type !== 'probe'));
+    probe = i === 63 ? id : null;
+  }
+  world.run(20_000);
+  assert.equal(world.view(0, 2), 'dead');
+});
