@@ -1,10 +1,11 @@
 /**
  * The admitter's memory: one JSON line for each host admitted, on disk before the answer leaves. Rows live until their
- * certificate has been expired for a day. A torn last line is the trace of a power cut during a write that was never
+ * certificate and its token have been expired for a day. A torn last line is the trace of a power cut during a write that was never
  * answered, and is dropped; damage anywhere else is refused, for it would free a used slot.
  */
 import type { Clock } from '../clock.ts';
 import { WeftError } from '../errors.ts';
+import { parseNodeCert } from './node-cert.ts';
 import { toHex } from './sodium.ts';
 
 export interface AdmissionRow {
@@ -16,7 +17,10 @@ export interface AdmissionRow {
   readonly dhPk: string;
   readonly name: string;
   readonly cert: Uint8Array;
+  /** Of the certificate. */
   readonly expiresMs: number;
+  /** Of the token: until then its slot must not be given again. */
+  readonly tokenExpiresMs: number;
   readonly addresses: readonly { readonly vni: number; readonly ip: string }[];
 }
 
@@ -31,6 +35,7 @@ export interface AppendFile {
 }
 
 const KEEP_AFTER_EXPIRY_MS = 86400_000;
+const NO_MESH = new Uint8Array(32);
 
 export class AdmissionLog {
   readonly #file: AppendFile;
@@ -49,7 +54,8 @@ export class AdmissionLog {
           'E_STATE',
           `${file.path}:${i + 1}: damaged row; restore the file from a backup, or move it away and give new tokens only`,
         );
-      if (row.expiresMs + KEEP_AFTER_EXPIRY_MS > clock.wallMs()) this.#rows.set(row.requestId, row);
+      const endsMs = Math.max(row.expiresMs, row.tokenExpiresMs);
+      if (endsMs + KEEP_AFTER_EXPIRY_MS > clock.wallMs()) this.#rows.set(row.requestId, row);
     }
     // A torn row was never answered: cut it off, so that the next row stands on a line of its own.
     if (last !== '') file.truncate(lines.map((line) => `${line}\n`).join(''));
@@ -89,19 +95,50 @@ export class AdmissionLog {
   }
 }
 
+const HEX_FIELDS = { tokenId: 32, requestId: 64, nodeId: 64, signPk: 64, dhPk: 64 } as const;
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isHex = (value: unknown, digits: number): boolean =>
+  typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value);
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+
+const isAddress = (value: unknown): boolean =>
+  isRecord(value) && isCount(value.vni) && typeof value.ip === 'string';
+
+function isStoredRow(v: unknown): v is Omit<AdmissionRow, 'cert'> & { readonly cert: string } {
+  return (
+    isRecord(v) &&
+    Object.entries(HEX_FIELDS).every(([field, digits]) => isHex(v[field], digits)) &&
+    [v.slot, v.expiresMs, v.tokenExpiresMs].every(isCount) &&
+    typeof v.name === 'string' &&
+    typeof v.cert === 'string' &&
+    Array.isArray(v.addresses) &&
+    v.addresses.every(isAddress)
+  );
+}
+
+/** Null unless the row is whole and says of itself what the certificate in it says. */
 function parseRow(line: string): AdmissionRow | null {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || !('cert' in value) || typeof value.cert !== 'string')
-      return null;
-    const row = { ...(value as AdmissionRow), cert: new Uint8Array(Buffer.from(value.cert, 'base64')) };
-    const texts = [row.tokenId, row.requestId, row.nodeId, row.signPk, row.dhPk, row.name];
-    const whole =
-      texts.every((t) => typeof t === 'string') &&
-      Number.isFinite(row.expiresMs) &&
-      Array.isArray(row.addresses);
-    return whole ? row : null;
+    value = JSON.parse(line);
   } catch {
     return null;
   }
+  if (!isStoredRow(value)) return null;
+  const row = { ...value, cert: new Uint8Array(Buffer.from(value.cert, 'base64')) };
+  // Read for its fields only: which mesh it is of plays no part, and the admitter's signature was its own.
+  const cert = parseNodeCert(row.cert, NO_MESH);
+  const agrees =
+    cert !== null &&
+    cert.nodeIdHex === row.nodeId &&
+    toHex(cert.tokenId) === row.tokenId &&
+    row.requestId.startsWith(toHex(cert.requestId)) &&
+    cert.slot === row.slot &&
+    cert.name === row.name &&
+    cert.expiresMs === row.expiresMs;
+  return agrees ? row : null;
 }

@@ -5,13 +5,22 @@
  *
  * Checks stand in the order of cost and of what a stranger may learn: the token's signature first.
  */
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { AdmissionLog, AdmissionRow } from './admission-log.ts';
 import { encodeAdmitted, encodeRefused, type RefusalCode } from './admission-reply.ts';
 import { BACKDATE_MS } from './genesis.ts';
-import { CAP, type NodeAddress, nodeIdOf, type ReadNodeCert, signNodeCert } from './node-cert.ts';
+import {
+  CAP,
+  NODE_NAME,
+  type NodeAddress,
+  type NodeCert,
+  nodeIdOf,
+  type ReadNodeCert,
+  signNodeCert,
+} from './node-cert.ts';
 import { parseNodeRequest, type ReadNodeRequest } from './node-request.ts';
-import { contains, formatPrefix, hostsOf } from './prefix.ts';
+import { formatPrefix, hostsOf, isHostOf } from './prefix.ts';
 import { equalBytes, toHex } from './sodium.ts';
 import { nameAllowed, parseTokenCert, type ReadTokenCert } from './token.ts';
 import type { TrustStore } from './trust-store.ts';
@@ -36,7 +45,10 @@ export interface AdmitterOptions {
   readonly clock: Clock;
 }
 
+/** For each token. */
 const ADMISSIONS_PER_SECOND = 5;
+/** Tokens whose rate is watched; more than are in use in any second. */
+const MAX_TOKEN_RATES = 256;
 /** What a token may give; admitters are made by a root only. */
 const GRANTABLE_CAPS = CAP.bridge | CAP.relay | CAP.plain;
 
@@ -56,8 +68,8 @@ export type Outcome = {
 
 export class Admitter {
   readonly #o: AdmitterOptions;
-  /** Times of the latest admissions; bounded by ADMISSIONS_PER_SECOND. */
-  #recent: number[] = [];
+  /** Times of the latest admissions by token, at most ADMISSIONS_PER_SECOND each; bounded by MAX_TOKEN_RATES. */
+  readonly #recent = new LRUCache<string, readonly number[]>({ max: MAX_TOKEN_RATES });
 
   constructor(options: AdmitterOptions) {
     this.#o = options;
@@ -96,11 +108,13 @@ export class Admitter {
         'notAdmitter',
         `host ${self.name} does not count this token; ask the host that made it`,
       );
-    this.#checkHost(token, request);
-    const addresses = this.#assign(token, request);
+    // Before anything that costs or counts: a token that is used up must not hinder others.
     const slot = log.usesOf(toHex(token.id)) + 1;
     if (slot > token.uses)
       throw new Refused('tokenUsedUp', `the token is used up: ${token.uses} of ${token.uses} uses`);
+    this.#checkHost(token, request);
+    const addresses = this.#assign(token, request);
+    this.#checkRate(token);
     return { row: this.#issue(token, request, addresses, slot), repeated: false };
   }
 
@@ -116,8 +130,8 @@ export class Admitter {
   }
 
   #checkHost(token: ReadTokenCert, request: ReadNodeRequest): void {
-    const { log, view, clock } = this.#o;
-    if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(request.name))
+    const { log, view } = this.#o;
+    if (!NODE_NAME.test(request.name))
       throw new Refused('malformed', 'the host name is not made of a-z, 0-9 and hyphens');
     if (!nameAllowed(token, request.name))
       throw new Refused(
@@ -143,11 +157,16 @@ export class Admitter {
         'nameTaken',
         `the name '${request.name}' is held by another host: choose another with --name`,
       );
-    const now = clock.monotonicMs();
-    this.#recent = this.#recent.filter((at) => now - at < 1000);
-    if (this.#recent.length >= ADMISSIONS_PER_SECOND)
-      throw new Refused('tooFast', 'too many hosts are joining at this moment: try again');
-    this.#recent.push(now);
+  }
+
+  /** Counts only what is about to be admitted. */
+  #checkRate(token: ReadTokenCert): void {
+    const id = toHex(token.id);
+    const now = this.#o.clock.monotonicMs();
+    const recent = (this.#recent.get(id) ?? []).filter((at) => now - at < 1000);
+    if (recent.length >= ADMISSIONS_PER_SECOND)
+      throw new Refused('tooFast', 'too many hosts are joining with this token at this moment: try again');
+    this.#recent.set(id, [...recent, now]);
   }
 
   /** One address per segment: the one asked for, or the lowest that is free. */
@@ -165,10 +184,10 @@ export class Admitter {
           if (!taken(ip)) return { vni, prefix: { ip, length: rule.prefix.length } };
         throw new Refused('noAddressLeft', `no address of ${formatPrefix(rule.prefix)} is free`);
       }
-      if (!contains(rule.prefix, wanted.ip) || wanted.length !== rule.prefix.length)
+      if (!isHostOf(rule.prefix, wanted.ip) || wanted.length !== rule.prefix.length)
         throw new Refused(
           'addressOutside',
-          `${formatPrefix(wanted)} is not in the segment's network ${formatPrefix(rule.prefix)}`,
+          `${formatPrefix(wanted)} is no host address of the segment's network ${formatPrefix(rule.prefix)}`,
         );
       if (taken(wanted.ip))
         throw new Refused(
@@ -185,28 +204,24 @@ export class Admitter {
     addresses: readonly NodeAddress[],
     slot: number,
   ): AdmissionRow {
-    const { trust, self, signSecretKey, log, clock } = this.#o;
+    const { trust, self, log, clock } = this.#o;
     const now = Math.max(clock.wallMs(), trust.nowMs());
     const life = Math.min(token.nodeLifeSec, trust.policy.nodeLifeSec) * 1000;
-    const cert = signNodeCert(
-      {
-        signPk: request.signPk,
-        dhPk: request.dhPk,
-        name: request.name,
-        caps: request.caps | (token.caps & CAP.bridge),
-        tokenId: token.id,
-        slot,
-        issuerId: self.record.id.slice(0, 16),
-        requestId: request.id.slice(0, 16),
-        notBeforeMs: now - BACKDATE_MS,
-        expiresMs: now + life,
-        generation: 1,
-        vnis: addresses.map((a) => a.vni),
-        addresses,
-      },
-      trust.meshId,
-      signSecretKey,
-    );
+    const cert = this.#sign({
+      signPk: request.signPk,
+      dhPk: request.dhPk,
+      name: request.name,
+      caps: request.caps | (token.caps & CAP.bridge),
+      tokenId: token.id,
+      slot,
+      issuerId: self.record.id.slice(0, 16),
+      requestId: request.id.slice(0, 16),
+      notBeforeMs: now - BACKDATE_MS,
+      expiresMs: now + life,
+      generation: 1,
+      vnis: addresses.map((a) => a.vni),
+      addresses,
+    });
     const row: AdmissionRow = {
       tokenId: toHex(token.id),
       slot,
@@ -217,9 +232,19 @@ export class Admitter {
       name: request.name,
       cert,
       expiresMs: now + life,
+      tokenExpiresMs: token.expiresMs,
       addresses: addresses.map((a) => ({ vni: a.vni, ip: a.prefix.ip })),
     };
     log.append(row);
     return row;
+  }
+
+  #sign(cert: NodeCert): Uint8Array {
+    try {
+      return signNodeCert(cert, this.#o.trust.meshId, this.#o.signSecretKey);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new Refused('malformed', 'name, segments and addresses together do not fit a certificate');
+    }
   }
 }

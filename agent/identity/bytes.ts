@@ -3,6 +3,9 @@
  * throws on its input; it remembers that it failed, and `done` says whether everything was there and nothing was left.
  */
 
+/** The last moment, in Unix ms, that a Date can hold and print. */
+const MAX_TIME_MS = 8.64e15;
+
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -64,6 +67,13 @@ export class ByteReader {
     return this.#failed ? 0 : high * 0x1_0000_0000 + low;
   }
 
+  /** Unix ms that a Date can hold: a later one could not even be printed in a refusal. */
+  timeMs(): number {
+    const ms = this.u64();
+    if (ms > MAX_TIME_MS) this.#failed = true;
+    return this.#failed ? 0 : ms;
+  }
+
   /** A copy of exactly `size` bytes; zeros after a failure. */
   bytes(size: number): Uint8Array {
     const at = this.#take(size);
@@ -100,31 +110,40 @@ export class ByteReader {
   }
 }
 
-/** Writes into memory that grows up to 2048 bytes, the largest record. */
+/**
+ * Writes into fixed memory, larger than the largest record.
+ * @throws RangeError for a value that its field does not hold: a number that wraps would sign something else
+ */
 export class ByteWriter {
   readonly #bytes = new Uint8Array(4096);
   readonly #view = new DataView(this.#bytes.buffer);
   #at = 0;
 
+  #fits(value: number, max: number): number {
+    if (Number.isInteger(value) && value >= 0 && value <= max) return value;
+    throw new RangeError(`${value} does not fit a field of at most ${max}`);
+  }
+
   u8(value: number): this {
-    this.#view.setUint8(this.#at, value);
+    this.#view.setUint8(this.#at, this.#fits(value, 0xff));
     this.#at += 1;
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#at, value);
+    this.#view.setUint16(this.#at, this.#fits(value, 0xffff));
     this.#at += 2;
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#at, value);
+    this.#view.setUint32(this.#at, this.#fits(value, 0xffffffff));
     this.#at += 4;
     return this;
   }
 
   u64(value: number): this {
+    this.#fits(value, Number.MAX_SAFE_INTEGER);
     return this.u32(Math.floor(value / 0x1_0000_0000)).u32(value % 0x1_0000_0000);
   }
 

@@ -6,7 +6,7 @@ import type { Clock, Rng } from '../clock.ts';
 import { WeftError } from '../errors.ts';
 import { CAP, NO_ISSUER, signNodeCert } from './node-cert.ts';
 import { type Encap, type Mode, meshIdOf, parsePolicy, type SignedPolicy, signPolicy } from './policy.ts';
-import type { Prefix } from './prefix.ts';
+import { formatPrefix, isHostOf, type Prefix } from './prefix.ts';
 import { dhKeyPair, type KeyPair, signingKeyPair } from './sodium.ts';
 
 const NODE_LIFE_SEC = 30 * 86400;
@@ -48,7 +48,13 @@ export interface Genesis {
   readonly cert: Uint8Array;
 }
 
+/** @throws WeftError E_CONFIG when the settings make no mesh */
 export function createMesh(options: GenesisOptions, clock: Clock, rng: Rng): Genesis {
+  if (!isHostOf(options.address, options.address.ip))
+    throw new WeftError(
+      'E_CONFIG',
+      `--address ${formatPrefix(options.address)} is no host address: its network must have room, and it must not be the network's own or broadcast address`,
+    );
   const root = signingKeyPair(rng.fill(new Uint8Array(32)));
   const rootNonce = rng.fill(new Uint8Array(16));
   const meshId = meshIdOf(root.publicKey, rootNonce);

@@ -5,11 +5,11 @@
  */
 import type { Clock, Rng } from '../clock.ts';
 import { WeftError } from '../errors.ts';
-import { decodeAdmissionReply } from './admission-reply.ts';
+import { decodeAdmissionReply, REFUSAL } from './admission-reply.ts';
 import { type NodeKeys, newNodeKeys } from './genesis.ts';
-import { readNodeKeys, writeMeshRef, writeNodeKeys } from './node-identity.ts';
+import { forgetToken, readNodeKeys, writeMeshRef, writeNodeKeys } from './node-identity.ts';
 import { parseNodeRequest, signNodeRequest } from './node-request.ts';
-import { parsePolicy } from './policy.ts';
+import { parsePolicy, policyStep } from './policy.ts';
 import type { Prefix } from './prefix.ts';
 import { equalBytes, signingKeyPair } from './sodium.ts';
 import { STATE_FILE, type StateDir } from './state-dir.ts';
@@ -21,7 +21,10 @@ export interface JoinPlan {
   readonly request: Uint8Array;
 }
 
-/** Keys and request for this token, kept from an earlier attempt with the same token if there was one. */
+/**
+ * Keys and request for this token, kept from an earlier attempt with the same token if there was one.
+ * @throws WeftError E_STATE_EXISTS when the directory holds the root key of a mesh; E_STATE
+ */
 export function prepareJoin(
   state: StateDir,
   token: Token,
@@ -29,6 +32,11 @@ export function prepareJoin(
   address: Prefix | null,
   rng: Rng,
 ): JoinPlan {
+  if (state.has(STATE_FILE.rootKey))
+    throw new WeftError(
+      'E_STATE_EXISTS',
+      `${state.file(STATE_FILE.rootKey)} is the root key of a mesh, and joining would bury it: choose another --state`,
+    );
   const earlier = earlierRequest(state, token, name);
   if (earlier !== null) return earlier;
   const keys =
@@ -61,7 +69,8 @@ function earlierRequest(state: StateDir, token: Token, name: string): JoinPlan |
   if (!state.has(STATE_FILE.request) || !state.has(STATE_FILE.tokenKey)) return null;
   const request = state.read(STATE_FILE.request);
   const read = parseNodeRequest(request, token.meshId);
-  if (read === null || read.name !== name || !equalBytes(read.tokenId, token.cert.id)) return null;
+  if (read === null) throw state.damaged(STATE_FILE.request, 'is damaged');
+  if (read.name !== name || !equalBytes(read.tokenId, token.cert.id)) return null;
   return { keys: readNodeKeys(state), request };
 }
 
@@ -80,36 +89,45 @@ export function acceptAdmission(
   if (answer === null)
     throw new WeftError('E_RECORD', 'the seed sent an answer that makes no sense: is it a newer weft?');
   if (!answer.admitted) {
-    forgetJoin(state);
+    if (!PASSING.includes(answer.code)) forgetJoin(state);
     throw new WeftError('E_REFUSED', `refused: ${answer.text}`);
   }
   const policy = parsePolicy(answer.policy, token.meshId, token.rootPk);
-  if (policy === null || policy.seq < token.policySeq)
+  if (policy === null)
+    throw new WeftError('E_RECORD', "the seed sent a policy that this mesh's root did not sign");
+  const step = policyStep({ seq: token.policySeq, id: token.policyId }, policy);
+  if (step !== 'same' && step !== 'successor')
     throw new WeftError(
       'E_RECORD',
-      "the seed sent a policy that this mesh's root did not sign, or an old one",
+      `the seed's policy ${policy.seq} is neither the token's policy ${token.policySeq} nor its successor: create a new token`,
     );
-  if (policy.seq === token.policySeq && !equalBytes(policy.id, token.policyId))
-    throw new WeftError('E_RECORD', "the seed's policy is not the one that the token names");
-  const trust = new TrustStore(
-    { ...token, policy },
-    { ...clock, wallMs: () => Math.max(clock.wallMs(), policy.timeMs) },
-  );
+  const trust = new TrustStore({ ...token, policy }, clock);
   const verdict = trust.verifyNodeCert(answer.cert, answer.admitter);
+  if (!verdict.ok && (verdict.problem === 'notYetValid' || verdict.problem === 'expired'))
+    throw new WeftError(
+      'E_CLOCK',
+      `${verdict.reason}, and this machine's clock says ${new Date(clock.wallMs()).toISOString()}: set the clock, then start again`,
+    );
   if (!verdict.ok)
     throw new WeftError('E_RECORD', `the seed sent a certificate that is refused: ${verdict.reason}`);
   const { cert } = verdict;
   if (!equalBytes(cert.signPk, plan.keys.sign.publicKey) || !equalBytes(cert.dhPk, plan.keys.dh.publicKey))
     throw new WeftError('E_RECORD', 'the seed sent the certificate of another host');
+  const asked = parseNodeRequest(plan.request, token.meshId);
+  const answers = asked !== null && equalBytes(cert.requestId, asked.id.subarray(0, 16));
+  if (!answers || cert.name !== asked.name)
+    throw new WeftError('E_RECORD', 'the seed sent a certificate that answers another request');
   state.write(STATE_FILE.policy, answer.policy);
   state.write(STATE_FILE.admitter, answer.admitter);
   // Last: from here on the directory holds a member.
   state.write(STATE_FILE.cert, answer.cert);
-  state.remove(STATE_FILE.tokenKey);
-  state.remove(STATE_FILE.request);
+  forgetToken(state);
 }
 
-/** After a refusal nothing of the attempt stays, so that the next token starts afresh. */
+/** Refusals that the next attempt, or another seed, may not repeat: the request stays, for its slot may be given. */
+const PASSING: readonly number[] = [REFUSAL.notAdmitter, REFUSAL.tooFast];
+
+/** After a final refusal nothing of the attempt stays, so that the next token starts afresh. */
 function forgetJoin(state: StateDir): void {
   for (const file of [
     STATE_FILE.request,

@@ -19,6 +19,12 @@ export const MAX_NODE_CERT_BYTES = 448;
 export const MAX_CERT_VNIS = 8;
 export const MAX_CERT_ADDRESSES = 8;
 export const MAX_NAME_BYTES = 63;
+/** A host's name. Names go to terminals and logs: nothing else is ever believed, whoever signed it. */
+export const NODE_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Whether each segment number is one and stands once. */
+export const distinctVnis = (vnis: readonly number[]): boolean =>
+  new Set(vnis).size === vnis.length && vnis.every((vni) => vni <= 0xffffff);
 
 /** Rights, a bit each. */
 export const CAP = { admit: 1, relay: 2, bridge: 4, revoke: 8, plain: 16 } as const;
@@ -93,13 +99,13 @@ export function parseNodeCert(bytes: Uint8Array, meshId: Uint8Array): ReadNodeCe
     slot: r.u32(),
     issuerId: r.bytes(16),
     requestId: r.bytes(16),
-    notBeforeMs: r.u64(),
-    expiresMs: r.u64(),
+    notBeforeMs: r.timeMs(),
+    expiresMs: r.timeMs(),
     generation: r.u32(),
     vnis: r.list(MAX_CERT_VNIS, () => r.u32()),
     addresses: r.list(MAX_CERT_ADDRESSES, () => readAddress(r)),
   };
-  if (!skipExtensions(r)) return null;
+  if (!skipExtensions(r) || !NODE_NAME.test(cert.name) || !distinctVnis(cert.vnis)) return null;
   const nodeId = nodeIdOf(signPk, dhPk);
   return { ...cert, record, nodeId, nodeIdHex: toHex(nodeId) };
 }

@@ -39,6 +39,11 @@ export function writeMeshRef(state: StateDir, mesh: MeshRef): void {
   state.write(STATE_FILE.mesh, concat(mesh.meshId, mesh.rootPk, mesh.rootNonce));
 }
 
+/** Once the certificate is on disk, nothing of the token may stay. */
+export function forgetToken(state: StateDir): void {
+  for (const file of [STATE_FILE.tokenKey, STATE_FILE.request]) if (state.has(file)) state.remove(file);
+}
+
 /** The node's keys. @throws WeftError E_STATE */
 export function readNodeKeys(state: StateDir): NodeKeys {
   return {
@@ -53,7 +58,7 @@ export function writeNodeKeys(state: StateDir, keys: NodeKeys): void {
 }
 
 /**
- * Reads and checks everything.
+ * Reads and checks everything, and ends a join that was cut off after its certificate was on disk.
  * @throws WeftError E_NO_STATE, E_STATE, E_CLOCK (the machine's clock is before the certificate's start), E_RECORD
  */
 export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
@@ -74,10 +79,10 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   const trust = new TrustStore({ ...mesh, policy }, clock);
   const verdict = trust.verifyNodeCert(certBytes, admitterBytes);
   if (!verdict.ok) {
-    if (verdict.reason.includes('expired') || verdict.reason.includes('starts at'))
+    if (verdict.problem === 'expired' || verdict.problem === 'notYetValid')
       throw new WeftError(
         'E_CLOCK',
-        `${verdict.reason}; this machine's clock says ${new Date(clock.wallMs()).toISOString()}`,
+        `${verdict.reason}, and this machine's clock says ${new Date(clock.wallMs()).toISOString()}: set the clock, or join anew with an empty --state`,
       );
     throw state.damaged(STATE_FILE.cert, `is refused (${verdict.reason})`);
   }
@@ -90,6 +95,9 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   if (!equalBytes(cert.signPk, keys.sign.publicKey) || !equalBytes(cert.dhPk, keys.dh.publicKey))
     throw state.damaged(STATE_FILE.cert, 'does not belong to the keys beside it');
   const root = state.has(STATE_FILE.rootKey) ? signingKeyPair(state.read(STATE_FILE.rootKey, 32)) : null;
+  if (root !== null && !equalBytes(root.publicKey, mesh.rootPk))
+    throw state.damaged(STATE_FILE.rootKey, 'is not the root key of this mesh');
+  forgetToken(state);
   return {
     ...mesh,
     keys,

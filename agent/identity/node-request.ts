@@ -13,6 +13,7 @@
 import { ipToBytes } from '../endpoint.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import {
+  distinctVnis,
   MAX_CERT_ADDRESSES,
   MAX_CERT_VNIS,
   MAX_NAME_BYTES,
@@ -88,7 +89,7 @@ export function parseNodeRequest(bytes: Uint8Array, meshId: Uint8Array): ReadNod
     nonce: r.bytes(16),
   };
   r.block(0); // no request extension is known yet
-  if (!r.done) return null;
+  if (!r.done || !distinctVnis(request.vnis)) return null;
   return {
     ...request,
     id: hash(meshId, bytes.subarray(0, HEADER_BYTES), body),

@@ -75,7 +75,7 @@ export function parseNodeState(bytes: Uint8Array, meshId: Uint8Array): ReadNodeS
     status: status ?? 'alive',
     policySeq: r.u64(),
     revocationDigest: r.bytes(16),
-    validUntilMs: r.u64(),
+    validUntilMs: r.timeMs(),
     endpoints: r.list(MAX_STATE_ENDPOINTS, () => ({
       ip: ipFromBytes(r.bytes(16)),
       sealedPort: r.u16(),

@@ -13,7 +13,7 @@ import { ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import type { Prefix } from './prefix.ts';
 import { parseRecord, type RawRecord, recordSignedBy, signRecord, skipExtensions } from './record.ts';
-import { hash } from './sodium.ts';
+import { equalBytes, hash } from './sodium.ts';
 
 export type Mode = 'sealed' | 'plain';
 export type Encap = 'vxlan' | 'geneve';
@@ -102,13 +102,15 @@ function readBody(body: Uint8Array): Policy | null {
     prevId: r.bytes(32),
     meshName: r.text(MAX_NAME),
     rootNonce: r.bytes(16),
-    timeMs: r.u64(),
+    timeMs: r.timeMs(),
     nodeLifeSec: r.u32(),
     leewaySec: r.u16(),
     roots: r.list(MAX_ROOTS, () => r.bytes(32)),
     segments: r.list(MAX_SEGMENTS, () => readSegment(r)),
   };
-  return skipExtensions(r) && policy.roots.length > 0 ? policy : null;
+  const named = new Set(policy.segments.map((s) => s.vni));
+  const whole = skipExtensions(r) && policy.roots.length > 0 && named.size === policy.segments.length;
+  return whole ? policy : null;
 }
 
 /** Reads a policy that `root` signed. Null for anything else. */
@@ -117,4 +119,21 @@ export function parsePolicy(bytes: Uint8Array, meshId: Uint8Array, root: Uint8Ar
   if (record === null || !recordSignedBy(record, root)) return null;
   const policy = readBody(record.body);
   return policy === null ? null : { ...policy, id: record.id, bytes };
+}
+
+export type PolicyStep = 'same' | 'successor' | 'older' | 'unchained' | 'conflictKeep' | 'conflictTake';
+
+/**
+ * What a policy that a root signed is to the one that is held: only the same or one that names it as its predecessor
+ * is taken. Two of one number are a fault of the root's holder; everybody keeps the lower id, and it is to be reported.
+ */
+export function policyStep(
+  held: { readonly seq: number; readonly id: Uint8Array },
+  offered: { readonly seq: number; readonly id: Uint8Array; readonly prevId: Uint8Array },
+): PolicyStep {
+  if (offered.seq < held.seq) return 'older';
+  if (offered.seq > held.seq)
+    return offered.seq === held.seq + 1 && equalBytes(offered.prevId, held.id) ? 'successor' : 'unchained';
+  if (equalBytes(offered.id, held.id)) return 'same';
+  return Buffer.compare(offered.id, held.id) < 0 ? 'conflictTake' : 'conflictKeep';
 }

@@ -38,6 +38,21 @@ export function contains(prefix: Prefix, ip: string): boolean {
   return networkOf({ ip, length: prefix.length }).ip === networkOf(prefix).ip;
 }
 
+/** Whether a host may have `ip`: in the network, and neither its own nor (IPv4) its broadcast address. */
+export function isHostOf(prefix: Prefix, ip: string): boolean {
+  if (!contains(prefix, ip)) return false;
+  const bytes = ipToBytes(ip);
+  const length = mappedLength(prefix);
+  let zeros = true;
+  let ones = true;
+  for (let bit = length; bit < 128; bit++) {
+    const set = (bytes[bit >> 3]! & (0x80 >> (bit & 7))) !== 0;
+    if (set) zeros = false;
+    else ones = false;
+  }
+  return !zeros && !(ones && !ip.includes(':'));
+}
+
 /** How far the lowest-free search goes; a larger prefix than /16 never needs more for a mesh of our bound. */
 const MAX_HOSTS = 65534;
 

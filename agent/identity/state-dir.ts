@@ -8,7 +8,9 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -59,6 +61,12 @@ export class StateDir {
       const stat = statSync(path);
       if (!stat.isDirectory())
         throw new WeftError('E_STATE', `${path} is no directory: choose another with --state`);
+      const uid = process.geteuid?.();
+      if (uid !== undefined && stat.uid !== uid)
+        throw new WeftError(
+          'E_STATE',
+          `${path} belongs to user ${stat.uid}, this is user ${uid}: run chown -R ${uid} ${path}`,
+        );
       if (stat.mode & 0o077)
         throw new WeftError('E_STATE', `${path} is readable by others: run chmod 0700 ${path}`);
       return new StateDir(path);
@@ -149,12 +157,18 @@ export class StateDir {
       read: () => (this.has(name) ? Buffer.from(this.read(name)).toString('utf8') : ''),
       truncate: (text) => this.write(name, text),
       append: (text) => {
+        const fresh = !this.has(name);
         const fd = openSync(path, 'a', 0o600);
+        const before = fstatSync(fd).size;
         try {
           const bytes = Buffer.from(text);
           for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
           fsyncSync(fd);
+          // A new file's name is in the directory only after this.
+          if (fresh) this.#sync();
         } catch (error) {
+          // A full disk must not leave half a row for the next one to be joined to.
+          ftruncateSync(fd, before);
           throw new WeftError('E_STATE', `cannot append to ${path}: ${(error as Error).message}`, {
             cause: error,
           });

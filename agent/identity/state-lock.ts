@@ -1,8 +1,9 @@
 /**
  * One agent for each state directory: two would use the same keys and counters. The lock is a file with the holder's
- * pid and start time, so that what a killed agent left behind, or a pid that now is another program's, blocks nobody.
+ * pid, start time and boot, so that what a killed agent left behind, or a pid that now is another program's, blocks
+ * nobody. It appears with its content, by link, so that no other start ever reads half of it.
  */
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WeftError } from '../errors.ts';
 
@@ -18,32 +19,70 @@ function startTime(pid: number): string | null {
   }
 }
 
+/** `PID START BOOT` of a process that runs, or null. */
+function holderOf(pid: number): string | null {
+  const started = startTime(pid);
+  return started === null
+    ? null
+    : `${pid} ${started} ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
+}
+
+function contentOf(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+const isAlive = (content: string): boolean => {
+  const pid = Number(content.split(' ')[0]);
+  return Number.isSafeInteger(pid) && pid > 0 && holderOf(pid) === content;
+};
+
+/** Moves a dead agent's lock away; a live one that took its place meanwhile is put back. */
+function clearStale(path: string, aside: string): void {
+  try {
+    renameSync(path, aside);
+    if (isAlive(contentOf(aside) ?? '')) linkSync(aside, path);
+  } catch {
+    // Somebody else was faster; the next attempt sees who.
+  }
+  rmSync(aside, { force: true });
+}
+
 /**
  * Takes the lock and returns the function that releases it.
- * @throws WeftError E_ALREADY_RUNNING while the holder lives
+ * @throws WeftError E_ALREADY_RUNNING while the holder lives; E_STATE
  */
 export function lockState(directory: string): () => void {
   const path = join(directory, LOCK_FILE);
-  const own = `${process.pid} ${startTime(process.pid)}`;
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      const fd = openSync(path, 'wx', 0o600);
-      writeSync(fd, own);
-      closeSync(fd);
-      return () => rmSync(path, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-        throw new WeftError('E_STATE', `cannot lock ${directory}: ${(error as Error).message}`, {
-          cause: error,
-        });
-      const [pid, started] = readFileSync(path, 'utf8').split(' ');
-      if (pid !== undefined && started !== undefined && startTime(Number(pid)) === started)
+  const own = holderOf(process.pid) ?? String(process.pid);
+  const draft = `${path}.${process.pid}`;
+  try {
+    writeFileSync(draft, own, { mode: 0o600 });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      try {
+        linkSync(draft, path);
+        return () => {
+          if (contentOf(path) === own) rmSync(path, { force: true });
+        };
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      const content = contentOf(path) ?? '';
+      if (isAlive(content))
         throw new WeftError(
           'E_ALREADY_RUNNING',
-          `an agent (pid ${pid}) already runs on ${directory}: stop it or choose another --state`,
+          `an agent (pid ${content.split(' ')[0]}) already runs on ${directory}: stop it or choose another --state`,
         );
-      rmSync(path, { force: true });
+      clearStale(path, `${draft}.stale`);
     }
+    throw new WeftError('E_ALREADY_RUNNING', `another agent is starting on ${directory}`);
+  } catch (error) {
+    if (error instanceof WeftError) throw error;
+    throw new WeftError('E_STATE', `cannot lock ${directory}: ${(error as Error).message}`, { cause: error });
+  } finally {
+    rmSync(draft, { force: true });
   }
-  throw new WeftError('E_ALREADY_RUNNING', `another agent is starting on ${directory}`);
 }

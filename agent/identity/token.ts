@@ -16,7 +16,7 @@ import type { Clock, Rng } from '../clock.ts';
 import { ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { MAX_CERT_VNIS, MAX_NAME_BYTES } from './node-cert.ts';
+import { CAP, MAX_CERT_VNIS, MAX_NAME_BYTES } from './node-cert.ts';
 import { meshIdOf } from './policy.ts';
 import { parseRecord, type RawRecord, recordSignedBy, signRecord, skipExtensions } from './record.ts';
 import { equalBytes, signingKeyPair } from './sodium.ts';
@@ -25,6 +25,10 @@ const PREFIX = 'weft1_';
 const VERSION = 1;
 const MAX_SEEDS = 4;
 const MAX_TOKEN_CERT = 512;
+/** A token of four seeds has 1,300 characters. */
+const MAX_TOKEN_TEXT = 4096;
+/** A clock may be this much behind the one that made the token. */
+const CLOCK_LEEWAY_MS = 600_000;
 
 export interface TokenSeed {
   readonly ip: string;
@@ -73,6 +77,19 @@ export function nameAllowed(cert: TokenCert, name: string): boolean {
   return cert.nameRule === 'exact' ? name === cert.name : name.startsWith(cert.name);
 }
 
+/** A token's limits in one line, without anything secret. */
+export function describeToken(cert: TokenCert): string {
+  const uses = cert.uses === 1 ? '1 use' : `${cert.uses} uses`;
+  const name = {
+    any: 'any name',
+    prefix: `names that begin with '${cert.name}'`,
+    exact: `the name '${cert.name}'`,
+  };
+  const rights = cert.caps & CAP.bridge ? ', may bridge' : '';
+  const segments = `${cert.vnis.length === 1 ? 'segment' : 'segments'} ${cert.vnis.join(', ')}`;
+  return `${uses} until ${new Date(cert.expiresMs).toISOString()}, ${name[cert.nameRule]}, ${segments}${rights}`;
+}
+
 const NAME_RULES = ['any', 'prefix', 'exact'] as const;
 
 function signTokenCert(
@@ -100,8 +117,8 @@ export function parseTokenCert(
   if (record === null || !recordSignedBy(record, rootPk)) return null;
   const r = new ByteReader(record.body);
   const tokenPk = r.bytes(32);
-  const notBeforeMs = r.u64();
-  const expiresMs = r.u64();
+  const notBeforeMs = r.timeMs();
+  const expiresMs = r.timeMs();
   const uses = r.u32();
   const count = r.u8();
   const admitterId = r.bytes(32);
@@ -186,19 +203,26 @@ export function parseToken(text: string, clock: Clock): Token {
     refuse(
       `the token is of version ${trimmed.slice(0, trimmed.indexOf('_'))}, newer than this weft: upgrade weft`,
     );
+  if (trimmed.length > MAX_TOKEN_TEXT) refuse('the token is damaged: it is longer than any token');
   const encoded = trimmed.slice(PREFIX.length);
   if (!/^[A-Za-z0-9_-]*$/.test(encoded)) refuse('the token is damaged: it has characters that no token has');
   const bytes = new Uint8Array(Buffer.from(encoded, 'base64url'));
-  if (bytes.length < 8 || bytes[0] !== VERSION) refuse('the token is damaged or cut off: copy it again');
+  if (bytes.length < 8) refuse('the token is damaged or cut off: copy it again');
   const body = bytes.subarray(0, bytes.length - 4);
   if (new DataView(bytes.buffer, bytes.byteOffset).getUint32(body.length) !== crc32(body))
     refuse('the token is damaged or cut off (its checksum does not match): copy it again');
+  if (bytes[0] !== VERSION)
+    refuse(`the token is of version ${bytes[0]}, which this weft does not know: upgrade weft`);
   const token = readToken(body);
   if (token === null) refuse('the token is damaged: its parts do not belong together');
   const now = clock.wallMs();
   if (now >= token.cert.expiresMs)
     refuse(
       `the token expired at ${new Date(token.cert.expiresMs).toISOString()}: create a new one with \`weft token create\``,
+    );
+  if (now + CLOCK_LEEWAY_MS < token.cert.notBeforeMs)
+    refuse(
+      `the token is valid from ${new Date(token.cert.notBeforeMs).toISOString()}, and this machine's clock says ${new Date(now).toISOString()}: set the clock`,
     );
   return token;
 }

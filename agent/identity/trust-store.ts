@@ -1,27 +1,42 @@
 /**
  * Who may say what: the mesh's roots and policy, the admitters they certified, and the checks of every certificate and
  * state record in the order of cost. Input from the network gives a reason, never an exception. What has verified is
- * remembered by object id, so that a record seen again costs a look-up.
+ * remembered by object id and signature, so that a record seen again costs a look-up.
  *
- * Times are judged by a floor clock: never earlier than the newest policy a root has signed, so that a machine that
- * wakes in 1970 does not reject its own mesh. No node's or admitter's time raises it.
+ * Times are judged by a floor clock: never earlier than the newest policy a root has signed or this version, so that a
+ * machine that wakes in 1970 does not reject its own mesh. No node's or admitter's time raises it, and a policy dated more
+ * than a day ahead of a clock that may be right does not either.
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { CAP, NO_ISSUER, parseNodeCert, type ReadNodeCert } from './node-cert.ts';
 import { parseNodeState, type ReadNodeState } from './node-state.ts';
 import { parsePolicy, type SegmentRule, type SignedPolicy } from './policy.ts';
-import { recordSignedBy } from './record.ts';
-import { equalBytes, toHex } from './sodium.ts';
+import { type RawRecord, recordSignedBy } from './record.ts';
+import { equalBytes, hash, toHex } from './sodium.ts';
 
 /** Verified object ids kept; a mesh of thousands fits twice. */
 const MAX_VERIFIED = 65536;
 /** Admitters known at a time. */
 const MAX_ADMITTERS = 256;
+/** No clock that is right stands before this version was made: 2026-11-01. */
+const MADE_MS = Date.UTC(2026, 10, 1);
+/** How far ahead of a clock that may be right a root's time is believed. */
+const MAX_AHEAD_MS = 86400_000;
 
+/** `reason` is for people. */
 export type CertVerdict =
   | { readonly ok: true; readonly cert: ReadNodeCert }
-  | { readonly ok: false; readonly reason: string };
+  | { readonly ok: false; readonly problem: CertProblem; readonly reason: string };
+
+export type CertProblem =
+  | 'malformed'
+  | 'unknownIssuer'
+  | 'notYetValid'
+  | 'expired'
+  | 'rights'
+  | 'segment'
+  | 'signature';
 
 export interface TrustSettings {
   readonly meshId: Uint8Array;
@@ -29,12 +44,19 @@ export interface TrustSettings {
   readonly policy: SignedPolicy;
 }
 
+const no = (problem: CertProblem, reason: string): CertVerdict => ({ ok: false, problem, reason });
+
+const utc = (ms: number): string => new Date(ms).toISOString();
+
+/** With the signature: a record that verified, passed on with another signature, would be refused by everybody else. */
+const verifiedKey = (record: RawRecord): string => toHex(hash(record.id, record.signature)).slice(0, 32);
+
 export class TrustStore {
   readonly meshId: Uint8Array;
   readonly rootPk: Uint8Array;
   readonly #clock: Clock;
   readonly policy: SignedPolicy;
-  /** Verified ids of certificates and states with their verdict; bounded by MAX_VERIFIED. */
+  /** Certificates and states whose signature verified; bounded by MAX_VERIFIED. */
   readonly #verified = new LRUCache<string, true>({ max: MAX_VERIFIED });
   /** Admitter certificates by the hex of the first 16 bytes of their id; bounded by MAX_ADMITTERS. */
   readonly #admitters = new LRUCache<string, ReadNodeCert>({ max: MAX_ADMITTERS });
@@ -48,7 +70,9 @@ export class TrustStore {
 
   /** Unix ms, not earlier than what a root has stated. */
   nowMs(): number {
-    return Math.max(this.#clock.wallMs(), this.policy.timeMs);
+    const wall = this.#clock.wallMs();
+    if (wall >= MADE_MS && this.policy.timeMs > wall + MAX_AHEAD_MS) return wall;
+    return Math.max(wall, this.policy.timeMs, MADE_MS);
   }
 
   segment(vni: number): SegmentRule | undefined {
@@ -62,27 +86,27 @@ export class TrustStore {
   verifyNodeCert(bytes: Uint8Array, admitterBytes: Uint8Array | null): CertVerdict {
     if (admitterBytes !== null && admitterBytes.length > 0) this.#learnAdmitter(admitterBytes);
     const cert = parseNodeCert(bytes, this.meshId);
-    if (cert === null) return { ok: false, reason: 'not a certificate of this mesh' };
+    if (cert === null) return no('malformed', 'not a certificate of this mesh');
     const byRoot = equalBytes(cert.issuerId, NO_ISSUER);
     const issuer = byRoot ? undefined : this.#admitters.get(toHex(cert.issuerId));
-    if (!byRoot && issuer === undefined) return { ok: false, reason: 'its issuer is unknown' };
+    if (!byRoot && issuer === undefined) return no('unknownIssuer', 'its issuer is unknown');
     const late = this.#timeProblem(cert) ?? (issuer === undefined ? null : this.#timeProblem(issuer));
-    if (late !== null) return { ok: false, reason: late };
+    if (late !== null) return late;
     if (issuer !== undefined) {
       // An admitter never gives more than ordinary rights: only a root makes admitters.
       if (cert.caps & (CAP.admit | CAP.revoke))
-        return { ok: false, reason: 'it claims rights that only a root gives' };
+        return no('rights', 'it claims rights that only a root gives');
       if (!cert.vnis.every((vni) => issuer.vnis.includes(vni)))
-        return { ok: false, reason: 'it claims segments that its issuer does not hold' };
+        return no('segment', 'it claims segments that its issuer does not hold');
     }
     if (!cert.vnis.every((vni) => this.segment(vni) !== undefined))
-      return { ok: false, reason: 'it names a segment that policy does not' };
-    const id = toHex(cert.record.id);
-    if (this.#verified.has(id)) return { ok: true, cert };
+      return no('segment', 'it names a segment that policy does not');
+    const key = verifiedKey(cert.record);
+    if (this.#verified.has(key)) return { ok: true, cert };
     if (!recordSignedBy(cert.record, issuer?.signPk ?? this.rootPk))
-      return { ok: false, reason: 'its signature is wrong' };
-    this.#verified.set(id, true);
-    if (byRoot && cert.caps & CAP.admit) this.#admitters.set(id.slice(0, 32), cert);
+      return no('signature', 'its signature is wrong');
+    this.#verified.set(key, true);
+    if (byRoot && cert.caps & CAP.admit) this.#admitters.set(toHex(cert.record.id).slice(0, 32), cert);
     return { ok: true, cert };
   }
 
@@ -91,10 +115,10 @@ export class TrustStore {
     const state = parseNodeState(bytes, this.meshId);
     if (state === null || !equalBytes(state.nodeId, cert.nodeId)) return null;
     if (!equalBytes(state.certId, cert.record.id.subarray(0, 16))) return null;
-    const id = toHex(state.record.id) + toHex(state.record.signature.subarray(0, 8));
-    if (this.#verified.has(id)) return state;
+    const key = verifiedKey(state.record);
+    if (this.#verified.has(key)) return state;
     if (!recordSignedBy(state.record, cert.signPk)) return null;
-    this.#verified.set(id, true);
+    this.#verified.set(key, true);
     return state;
   }
 
@@ -106,13 +130,13 @@ export class TrustStore {
     if (recordSignedBy(cert.record, this.rootPk)) this.#admitters.set(key, cert);
   }
 
-  #timeProblem(cert: ReadNodeCert): string | null {
+  #timeProblem(cert: ReadNodeCert): CertVerdict | null {
     const now = this.nowMs();
     const leewayMs = this.policy.leewaySec * 1000;
     if (now + leewayMs < cert.notBeforeMs)
-      return `certificate of ${cert.name} starts at ${new Date(cert.notBeforeMs).toISOString()}`;
+      return no('notYetValid', `certificate of ${cert.name} starts at ${utc(cert.notBeforeMs)}`);
     if (now - leewayMs >= cert.expiresMs)
-      return `certificate of ${cert.name} expired at ${new Date(cert.expiresMs).toISOString()}`;
+      return no('expired', `certificate of ${cert.name} expired at ${utc(cert.expiresMs)}`);
     return null;
   }
 }
