@@ -68,6 +68,7 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
   }
   const { fd, name } = opened;
   try {
+    await checkAlone(name);
     configureInterface(name, { mac: settings.mac, mtu: settings.mtuBytes, up: true });
     if (settings.address !== null) await ip(['address', 'replace', settings.address, 'dev', name]);
   } catch (error) {
@@ -88,11 +89,29 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
   };
 }
 
-/** Runs iproute2, the one tool that knows every way to set an address. */
-function ip(args: readonly string[]): Promise<void> {
+/**
+ * A multi-queue TAP lets any number of processes in, and each would get a part of the frames.
+ * @throws WeftError E_DEVICE when somebody else has it open
+ */
+async function checkAlone(name: string): Promise<void> {
+  const [link] = JSON.parse(await ip(['-json', '-details', 'link', 'show', 'dev', name])) as LinkDetails[];
+  if ((link?.linkinfo?.info_data?.numqueues ?? 1) > 1)
+    throw new WeftError(
+      'E_DEVICE',
+      `TAP ${name} is in use by another process: choose another name with --tap`,
+    );
+}
+
+/** The part of `ip -json -details link` that counts open queues. */
+interface LinkDetails {
+  readonly linkinfo?: { readonly info_data?: { readonly numqueues?: number } };
+}
+
+/** Runs iproute2, the one tool that knows every way to set an address, and returns what it prints. */
+function ip(args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile('ip', [...args], (error, _stdout, stderr) => {
-      if (error === null) return resolve();
+    execFile('ip', [...args], (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout);
       const detail = stderr.trim().split('\n')[0] || error.message;
       reject(new WeftError('E_DEVICE', `ip ${args.join(' ')}: ${detail}`, { cause: error }));
     });
