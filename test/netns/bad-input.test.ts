@@ -1,7 +1,7 @@
 /** Things that are wrong with the machine or its files: one line each that names thing, place and fix; nothing is lost. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -25,7 +25,9 @@ function oneLine(ended: Ended, status: number, says: RegExp): void {
 
 /** Another host in the namespace of host 2, which can be started wrongly without harm to the mesh. */
 function bystander(name: string, index = 1): Host {
-  return new Host({ ...mesh.host(index).node, name }, mesh.folder, mesh.configPath);
+  const config = join(mesh.folder, 'bystander.yaml');
+  writeFileSync(config, 'gossip_port: 7990\nmetrics:\n  address: off\n');
+  return new Host({ ...mesh.host(index).node, name }, mesh.folder, config);
 }
 
 const initArgs = (host: Host, ...more: readonly string[]): string[] => {
@@ -125,7 +127,9 @@ test('a garbled state file is named, exits 78, and is left as it is', async () =
     const path = join(host.stateDir, name);
     const good = readFileSync(path);
     const mode = statSync(path).mode;
-    for (const bad of [good.subarray(0, good.length >> 1), Buffer.from('{"not": [what it was')]) {
+    // The first half of a YAML file is a YAML file.
+    const half = name.endsWith('.yaml') ? [] : [good.subarray(0, good.length >> 1)];
+    for (const bad of [...half, Buffer.from('{"not": [what it was')]) {
       writeFileSync(path, bad);
       chmodSync(path, mode);
       const before = fingerprint(host.stateDir);
@@ -139,8 +143,7 @@ test('a garbled state file is named, exits 78, and is left as it is', async () =
 
 test('no state at all is said, with what to do', async () => {
   const host = bystander('stateless');
-  oneLine(await host.weft(['run']), 78, /init|up/);
-  assert.ok(!existsSync(host.stateDir));
+  oneLine(await host.weft(['run']), 78, /weft init.*weft up/);
 });
 
 test('a clock that stands before the start of the certificate', async () => {

@@ -75,14 +75,14 @@ test('TCP runs both ways, through super-frames and unfinished checksums', async 
 
 test('UDP runs both ways', async () => {
   for (const [from, to] of PAIRS.slice(0, 2)) {
-    const args = ['-u', '-b', '40M', '-l', '1200'];
+    const args = ['-u', '-b', '20M', '-l', '1200'];
     const { packets, lostPackets } = await iperf(
       namespaces[to] ?? '',
       namespaces[from] ?? '',
       addresses[to] ?? '',
       args,
     );
-    assert.ok(packets > 5000 && lostPackets / packets < 0.005, `${lostPackets} of ${packets} lost`);
+    assert.ok(packets > 3000 && lostPackets / packets < 0.005, `${lostPackets} of ${packets} lost`);
   }
 });
 

@@ -72,7 +72,6 @@ test('after a move the frames follow, and the move is counted', async () => {
 test('an address that moves to the own host is no longer sent away', async () => {
   await until('guest behind host1', { timeoutMs: MOVE_MS, everyMs: 200 }, async () => {
     await announce(0);
-    return (await place()) === null ? true : null;
+    return (await place()) === null && (await reached()).every((count) => count === 0) ? true : null;
   });
-  assert.deepEqual(await reached(), [0, 0]);
 });
