@@ -27,7 +27,7 @@ const SUITES = {
   model: tests('test/model', { concurrency: 2 }),
   sim: tests('test/sim', { concurrency: 2 }),
   vector: tests('test/vector', { concurrency: 2 }),
-  native: { ...tests('tun-tap'), root: true },
+  native: { ...tests('test/native'), root: true },
   sanitize: { run: runSanitized, root: true },
   netns: { ...tests('test/netns'), root: true },
   e2e: { ...tests('test/e2e'), root: true },
@@ -173,5 +173,5 @@ function runSanitized(only) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     TUN_TAP_BUILD: 'sanitize',
   };
-  return runFiles(testFiles('tun-tap', only), { env });
+  return runFiles(testFiles('test/native', only), { env });
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_SAFE 9007199254740991.0
+
 int args_read(napi_env env, napi_callback_info info, size_t want, struct args *out) {
   napi_value self;
   out->count = MAX_ARGS;
@@ -18,8 +20,14 @@ int args_read(napi_env env, napi_callback_info info, size_t want, struct args *o
   return 1;
 }
 
+/* napi_get_value_int64 would make 0 of NaN and Infinity and cut a fraction off: two counters would become one. */
 int args_int(napi_env env, napi_value value, int64_t *out) {
-  if (napi_get_value_int64(env, value, out) == napi_ok) return 1;
+  double number;
+  if (napi_get_value_double(env, value, &number) == napi_ok && number >= -MAX_SAFE && number <= MAX_SAFE &&
+      number == (double)(int64_t)number) {
+    *out = (int64_t)number;
+    return 1;
+  }
   throw_type(env, "expected an integer");
   return 0;
 }
