@@ -17,32 +17,53 @@ function fnv(text: string): bigint {
 
 export const bucketOf = (id: string): number => Number.parseInt(id[0] ?? '0', 16);
 
-/** Hashes of records that are still held; weak, so bounded by them. */
-const hashes = new WeakMap<VerifiedRecord, bigint>();
+const hashOf = (r: VerifiedRecord): bigint => fnv(`${r.id} ${r.incarnation} ${r.seq}`);
 
-function hashOf(record: VerifiedRecord): bigint {
-  let hash = hashes.get(record);
-  if (hash === undefined) {
-    hash = fnv(`${record.id} ${record.incarnation} ${record.seq}`);
-    hashes.set(record, hash);
-  }
-  return hash;
-}
+/** The records of the member table by bucket, with each bucket's digest kept up as they change. */
+export class RecordIndex {
+  /** By id, for each bucket; together bounded by the member table. */
+  readonly #buckets = Array.from({ length: DIGEST_BUCKETS }, () => new Map<string, Indexed>());
+  readonly #digests = new Array<bigint>(DIGEST_BUCKETS).fill(0n);
 
-export function digestOf(records: Iterable<VerifiedRecord>): bigint[] {
-  const buckets = new Array<bigint>(DIGEST_BUCKETS).fill(0n);
-  for (const record of records) {
+  set(record: VerifiedRecord): void {
+    this.delete(record.id);
     const bucket = bucketOf(record.id);
-    buckets[bucket] = buckets[bucket]! ^ hashOf(record);
+    const hash = hashOf(record);
+    this.#buckets[bucket]!.set(record.id, { record, hash });
+    this.#digests[bucket]! ^= hash;
   }
-  return buckets;
+
+  delete(id: string): void {
+    const bucket = bucketOf(id);
+    const known = this.#buckets[bucket]!.get(id);
+    if (known === undefined) return;
+    this.#buckets[bucket]!.delete(id);
+    this.#digests[bucket]! ^= known.hash;
+  }
+
+  /** One digest for each bucket, this host's own record included. */
+  digests(own: VerifiedRecord): bigint[] {
+    const digests = [...this.#digests];
+    digests[bucketOf(own.id)]! ^= hashOf(own);
+    return digests;
+  }
+
+  /** The records of one bucket, this host's own included. */
+  bucket(bucket: number, own: VerifiedRecord): VerifiedRecord[] {
+    const records = Array.from(this.#buckets[bucket]!.values(), (i) => i.record);
+    if (bucketOf(own.id) === bucket) records.push(own);
+    return records;
+  }
 }
 
-/** What this host has in one bucket, in id order, at most a datagram's worth starting at a random place. */
-export function summaryOf(records: Iterable<VerifiedRecord>, bucket: number, start: number): SummaryEntry[] {
-  const all: SummaryEntry[] = [];
-  for (const { id, incarnation, seq } of records)
-    if (bucketOf(id) === bucket) all.push({ id: id.slice(0, 16), incarnation, seq });
+interface Indexed {
+  readonly record: VerifiedRecord;
+  readonly hash: bigint;
+}
+
+/** A bucket's records by number, at most a datagram's worth starting at a random place; `start` in [0, 1). */
+export function summaryOf(records: readonly VerifiedRecord[], start: number): SummaryEntry[] {
+  const all = records.map(({ id, incarnation, seq }) => ({ id: id.slice(0, 16), incarnation, seq }));
   if (all.length <= MAX_SUMMARY_ENTRIES) return all;
   const from = Math.floor(start * all.length);
   return [...all.slice(from), ...all.slice(0, from)].slice(0, MAX_SUMMARY_ENTRIES);

@@ -63,6 +63,9 @@ export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 export const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 
+export const summaryBytes = (entries: number): number =>
+  MESSAGE_HEADER_BYTES + 1 + entries * SUMMARY_ENTRY_BYTES;
+
 function bodyBytes(m: Message): number {
   switch (m.type) {
     case 'ping':

@@ -5,17 +5,18 @@
  *   digest (16 hashes)  ->   summaries of the buckets that differ  ->   want + what is newer here   ->   records
  */
 
+import { MAX_MESSAGES_BYTES } from './codec.ts';
 import { pushPullScale } from './config.ts';
 import type { Core } from './core.ts';
-import { bucketOf, digestOf, summaryOf } from './digest.ts';
+import { summaryOf } from './digest.ts';
 import { compareRecords } from './member.ts';
-import { MAX_SUMMARY_ENTRIES, MAX_WANT, type Message, type SummaryEntry } from './message.ts';
+import { MAX_SUMMARY_ENTRIES, MAX_WANT, type Message, type SummaryEntry, summaryBytes } from './message.ts';
 import type { Outbound } from './outbox.ts';
 import { isHere, prefixOf } from './roster.ts';
 import type { VerifiedRecord } from './types.ts';
 
 /** A host that started or found itself behind compares after this, with somebody else, then half as often each time. */
-const CATCH_UP_MS = 1000;
+const CATCH_UP_MS = 2000;
 /** Records asked for whose arrival is no news to others. */
 const MAX_WANTED = 4096;
 
@@ -60,12 +61,15 @@ export class Records {
   }
 
   digest(): Message {
-    return { type: 'digest', buckets: digestOf(this.#all()) };
+    return { type: 'digest', buckets: this.#digests() };
   }
 
-  *#all(): Generator<VerifiedRecord> {
-    yield this.#core.own;
-    for (const m of this.#core.roster.all()) yield m.record;
+  #digests(): bigint[] {
+    return this.#core.roster.index.digests(this.#core.own);
+  }
+
+  #bucket(bucket: number): VerifiedRecord[] {
+    return this.#core.roster.index.bucket(bucket, this.#core.own);
   }
 
   #byPrefix(prefix: string): VerifiedRecord | undefined {
@@ -131,12 +135,21 @@ export class Records {
   /** Answers a digest. What asks this has echoed our boot, so that the answer may be larger than the question. */
   answerDigest(sender: Outbound, theirs: readonly bigint[], nowMs: number): void {
     if (!sender.channel.mayAnswerDigest(nowMs)) return this.#core.drop('rate');
-    const mine = digestOf(this.#all());
-    for (const [bucket, digest] of mine.entries()) {
+    let messages: Message[] = [];
+    let room = MAX_MESSAGES_BYTES;
+    for (const [bucket, digest] of this.#digests().entries()) {
       if (digest === theirs[bucket]) continue;
-      const entries = summaryOf(this.#all(), bucket, this.#core.parts.rng.float());
-      this.#core.send(sender, [{ type: 'summary', bucket, entries }], nowMs);
+      const entries = summaryOf(this.#bucket(bucket), this.#core.parts.rng.float());
+      const bytes = summaryBytes(entries.length);
+      if (bytes > room) {
+        this.#core.send(sender, messages, nowMs);
+        messages = [];
+        room = MAX_MESSAGES_BYTES;
+      }
+      messages.push({ type: 'summary', bucket, entries });
+      room -= bytes;
     }
+    if (messages.length > 0) this.#core.send(sender, messages, nowMs);
   }
 
   /** Sends what is newer here and asks for what is newer there. */
@@ -153,8 +166,7 @@ export class Records {
     // A full summary may be a part of a larger bucket: what is not in it may still be there.
     if (entries.length < MAX_SUMMARY_ENTRIES) {
       const listed = new Set(entries.map((e) => e.id));
-      for (const record of this.#all())
-        if (bucketOf(record.id) === bucket && !listed.has(prefixOf(record.id))) newer.push(record);
+      for (const record of this.#bucket(bucket)) if (!listed.has(prefixOf(record.id))) newer.push(record);
     }
     if (wanted.length > 0) {
       this.#syncIntervalMs = CATCH_UP_MS;

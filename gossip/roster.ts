@@ -3,6 +3,7 @@
  * a table; what a record or a silence means is decided elsewhere.
  */
 import { Channel } from './channel.ts';
+import { RecordIndex } from './digest.ts';
 import { type Member, newMember } from './member.ts';
 import type { Outbound } from './outbox.ts';
 import { ProbeOrder } from './probe.ts';
@@ -29,6 +30,7 @@ export class Roster {
   /** Members and contacts by address; bounded by maxMembers + contacts. */
   readonly #addresses = new Map<string, number>();
   readonly order: ProbeOrder;
+  readonly index = new RecordIndex();
   /** A record changed since the table was last saved. */
   dirty = false;
 
@@ -91,6 +93,7 @@ export class Roster {
     this.#contacts.delete(id);
     const member = newMember(record, contact?.channel ?? null, nowMs);
     this.#members.set(id, member);
+    this.index.set(record);
     this.#byPrefix.set(prefixOf(id), id);
     this.order.add(id);
     this.#count(record.address, 1);
@@ -102,11 +105,13 @@ export class Roster {
     this.#count(member.record.address, -1);
     this.#count(record.address, 1);
     member.record = record;
+    this.index.set(record);
     this.dirty = true;
   }
 
   forget(member: Member): void {
     this.#members.delete(member.id);
+    this.index.delete(member.id);
     this.#byPrefix.delete(prefixOf(member.id));
     this.order.remove(member.id);
     this.#count(member.record.address, -1);

@@ -19,16 +19,23 @@ test('the same seed gives the same run, another seed another', () => {
   assert.notEqual(a.digest, c.digest);
 });
 
-test('300 hosts that join through one seed agree in 60 s, simulated in under 10 s', () => {
+/** Processor time, since the wall clock also counts what else the machine does. About 10 s where nothing else runs. */
+const MOST_CPU_MS = 30_000;
+
+test('300 hosts that join through one seed within 15 s agree 15 s later', (t) => {
   const world = new World({ seed: 11 });
-  const startedMs = performance.now();
+  const before = process.cpuUsage();
   world.join(300, 50);
   world.run(15_000);
-  const tookMs = world.runUntil(() => world.agree(), 60_000);
-  const wallMs = performance.now() - startedMs;
-  console.log(
-    `300 hosts agreed after ${(tookMs + 15_000) / 1000} s, ${world.datagrams} datagrams, ${Math.round(wallMs)} ms`,
+  const tookMs = world.runUntil(() => world.agree(), 15_000);
+  const cpuMs = process.cpuUsage(before).user / 1000;
+  t.diagnostic(
+    `agreed after ${tookMs / 1000} s, ${world.datagrams} datagrams, ${Math.round(cpuMs)} ms of CPU`,
   );
   assert.ok(tookMs < Infinity, JSON.stringify([...world.drops]));
-  assert.ok(wallMs < 10_000, `${Math.round(wallMs)} ms`);
+  assert.ok(
+    world.history.every((line) => !/dead/.test(line)),
+    'nobody was declared dead',
+  );
+  assert.ok(cpuMs < MOST_CPU_MS, `${Math.round(cpuMs)} ms`);
 });
