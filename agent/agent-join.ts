@@ -6,6 +6,7 @@
 import { DgramAsPromised } from 'dgram-as-promised';
 import type { Logger } from 'pino';
 import { OpeningKey, ReplayWindow, SealingKey } from 'tun-tap';
+import { silenceOf } from './agent-silence.ts';
 import { type Clock, systemRng } from './clock.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
@@ -42,15 +43,31 @@ const KIND_OFFSET = 16;
 export async function join(options: JoinOptions): Promise<void> {
   const { state, token, name, address } = options;
   const plan = prepareJoin(state, token, name, address, systemRng);
-  const problems: string[] = [];
   for (const seed of token.seeds) {
     const reply = await ask(options, plan, seed);
     if (reply !== null) return acceptAdmission(state, token, plan, reply, options.clock);
-    problems.push(formatEndpoint({ ip: seed.ip, port: seed.sealedPort }));
   }
-  throw new WeftError(
+  throw await unanswered(token, options.clock);
+}
+
+/** What to say when no seed answered: another mesh, no agent, or no path. */
+async function unanswered(token: Token, clock: Clock): Promise<WeftError> {
+  const seeds = token.seeds.map((s) => ({ ip: s.ip, port: s.sealedPort }));
+  const names = seeds.map(formatEndpoint).join(', ');
+  const silences = await Promise.all(seeds.map((seed) => silenceOf(seed, clock)));
+  if (silences.includes('open'))
+    return new WeftError(
+      'E_REFUSED',
+      `refused: the agent at ${names} does not know the mesh of this token: the token belongs to another mesh, or the host was set up anew`,
+    );
+  if (silences.every((silence) => silence === 'closed'))
+    return new WeftError(
+      'E_UNREACHABLE',
+      `no agent listens at ${names}, the seed of this token: start it there with \`weft run\``,
+    );
+  return new WeftError(
     'E_UNREACHABLE',
-    `no seed of the token answered (${problems.join(', ')}): is its agent running, and may UDP reach it from here?`,
+    `no seed of the token answered (${names}): is its agent running, and may UDP reach it from here?`,
   );
 }
 

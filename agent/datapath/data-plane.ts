@@ -52,7 +52,7 @@ export interface DataPlaneOptions {
 
 /** One transmit, one receive. */
 const WORKERS = 2;
-const MAX_SESSIONS = 4096;
+const MAX_SESSIONS = 16_384;
 const LOCAL_LIMIT = 256;
 const DRAIN_PER_TURN = 64;
 const SAFETY_POLL_MS = 100;
