@@ -1,3 +1,6 @@
+/**
+ * The session manager of a running agent: what it may know of identity, policy and disk. Part of the composition root.
+ */
 import { ReplayWindow, SealingKey } from 'tun-tap';
 import { loadReplays, rotateResetSecret } from './agent-persist.ts';
 import { systemRng } from './clock.ts';
