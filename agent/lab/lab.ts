@@ -64,7 +64,7 @@ async function checkMachine(): Promise<void> {
 
 function prepare(hosts: number, report: Report, signal: AbortSignal): Lab {
   const topology = Topology.plan({ hosts });
-  const folder = mkdtempSync(join(tmpdir(), 'weft-lab-'));
+  const folder = mkdtempSync(join(tmpdir(), `${topology.prefix}-`));
   const configPath = join(folder, 'config.yaml');
   // Its own configuration, so that what this machine runs with stays out of it.
   writeFileSync(configPath, 'log:\n  level: info\n');

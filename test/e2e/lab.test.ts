@@ -10,17 +10,16 @@ import { until } from '../../agent/lab/wait.ts';
 
 const LAB_LIMIT_MS = 60_000;
 
-/** Namespaces and folders of labs on this machine. */
-async function traces(): Promise<string[]> {
-  const { out } = await run(['ip', 'netns', 'list']);
-  const namespaces = out.split('\n').flatMap((line) => line.match(/^weft-[0-9a-f]{6}-\w+/)?.[0] ?? []);
-  return [...namespaces, ...readdirSync(tmpdir()).filter((name) => name.startsWith('weft-lab-'))].sort();
-}
-
-/** Processes whose command line names a folder of a lab. */
-async function processes(): Promise<string[]> {
-  const { out } = await run(['ps', '-eo', 'pid,args']);
-  return out.split('\n').filter((line) => line.includes('weft-lab-') && !line.includes(' ps '));
+/** Fails if namespaces, folders or processes of the lab that printed this are still there. */
+async function nothingLeft(output: string): Promise<void> {
+  const prefix = /namespaces (weft-[0-9a-f]{6})-\*/.exec(output)?.[1] ?? assert.fail(output);
+  const namespaces = (await run(['ip', 'netns', 'list'])).out;
+  const running = (await run(['ps', '-eo', 'pid,args'])).out;
+  const lines = [...namespaces.split('\n'), ...running.split('\n'), ...readdirSync(tmpdir())];
+  assert.deepEqual(
+    lines.filter((line) => line.includes(prefix)),
+    [],
+  );
 }
 
 function startLab(args: readonly string[]): { child: ChildProcess; output: () => string } {
@@ -36,7 +35,6 @@ function startLab(args: readonly string[]): { child: ChildProcess; output: () =>
 }
 
 test('three hosts: every step is true, in under a minute, and nothing is left', async (t) => {
-  const before = await traces();
   const startMs = performance.now();
   const { status, out, err } = await run([...WEFT, 'lab'], { timeoutMs: LAB_LIMIT_MS });
   t.diagnostic(`${Math.round(performance.now() - startMs)} ms\n${out}`);
@@ -57,25 +55,21 @@ test('three hosts: every step is true, in under a minute, and nothing is left', 
   }
   assert.match(out, /host1 -> host2 {2}20\/20, 0 % loss {2}rtt/);
   for (const never of ['✗', 'weft1_', '\u001b']) assert.ok(!out.includes(never), never);
-  assert.deepEqual(await traces(), before);
-  assert.deepEqual(await processes(), []);
+  await nothingLeft(out);
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} in the middle: it ends with 130 and nothing is left`, async () => {
-    const before = await traces();
     const { child, output } = startLab([]);
     await until('first step', { timeoutMs: 20_000 }, () => (output().includes('✓ first host') ? true : null));
     child.kill(signal);
     const [status] = await once(child, 'exit');
     assert.equal(status, 130, output());
-    assert.deepEqual(await traces(), before);
-    assert.deepEqual(await processes(), []);
+    await nothingLeft(output());
   });
 }
 
 test('--keep leaves it up and says how to enter and how to remove it', async () => {
-  const before = await traces();
   const { status, out } = await run([...WEFT, 'lab', '--hosts', '2', '--keep'], { timeoutMs: LAB_LIMIT_MS });
   assert.equal(status, 0, out);
   const remove = /To remove it: (\S+)/.exec(out)?.[1] ?? '';
@@ -87,15 +81,15 @@ test('--keep leaves it up and says how to enter and how to remove it', async () 
   } finally {
     await run([remove]);
   }
-  assert.deepEqual(await traces(), before);
-  assert.deepEqual(await processes(), []);
+  await nothingLeft(out);
 });
 
 test('two labs side by side do not meet', async () => {
-  const before = await traces();
   const labs = [1, 2].map(() => run([...WEFT, 'lab', '--hosts', '2'], { timeoutMs: 2 * LAB_LIMIT_MS }));
-  for (const { status, out } of await Promise.all(labs)) assert.equal(status, 0, out);
-  assert.deepEqual(await traces(), before);
+  for (const { status, out } of await Promise.all(labs)) {
+    assert.equal(status, 0, out);
+    await nothingLeft(out);
+  }
 });
 
 test('without root, without /dev/net/tun, without ip: one line each', async () => {

@@ -36,7 +36,7 @@ export class Mesh {
   private constructor(options: MeshOptions) {
     this.#options = options;
     this.topology = Topology.plan(options);
-    this.folder = mkdtempSync(join(tmpdir(), 'weft-netns-'));
+    this.folder = mkdtempSync(join(tmpdir(), `${this.topology.prefix}-`));
     this.configPath = join(this.folder, 'config.yaml');
     writeFileSync(this.configPath, options.config ?? 'log:\n  level: info\n');
     const env = { ...CHILD_ENV, ...options.env };
