@@ -40,6 +40,7 @@ static int parse_v6(const uint8_t *f, size_t len, size_t l3, struct frame_view *
   if (end > len || end - l3 > 0xffff) return 0;
   v->fragment = 0;
   for (int i = 0; i < MAX_EXTENSIONS; i++) {
+    if (at > end) return 0; /* an extension header longer than the packet */
     if (next == 6 || next == 17) {
       v->protocol = next;
       v->l4 = (uint16_t)at;
