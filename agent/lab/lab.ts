@@ -22,6 +22,7 @@ export interface LabOptions {
   readonly keep: boolean;
 }
 
+const SHOWN_COMPLAINTS = 5;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** @returns the exit status: 0 only if all that it showed is true. @throws WeftError if this machine cannot run it */
@@ -72,14 +73,19 @@ function prepare(hosts: number, report: Report, signal: AbortSignal): Lab {
   return { topology, folder, hosts: members, probes: [], report, signal };
 }
 
-/** What the agents said last, for whoever looks into the failure. */
+/** What the agents complained of, for whoever looks into the failure. */
 function showLogs(lab: Lab): void {
   for (const host of lab.hosts) {
-    const tail = host.logTail();
-    if (tail === '') continue;
+    const complaints = host.log().split('\n').filter(isComplaint);
+    if (complaints.length === 0) continue;
     lab.report.line(`    log of ${host.name}:`);
-    lab.report.details(tail);
+    lab.report.details(complaints.slice(-SHOWN_COMPLAINTS).join('\n'));
   }
+}
+
+/** A line of a log that is no ordinary event: of a higher level, or not of the log at all. */
+function isComplaint(line: string): boolean {
+  return line !== '' && !line.includes('"level":"info"') && !line.includes('"level":"debug"');
 }
 
 /** Never throws: what is gone already is fine. */
