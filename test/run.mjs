@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join, relative } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -129,16 +129,11 @@ function oneCheck(name, status) {
 
 /** Compiled files of the tests under `folder` whose source is still there and whose path holds `only`. */
 function testFiles(folder, only) {
-  const sources = readdirSync(join(ROOT, folder), { recursive: true })
+  return readdirSync(join(ROOT, folder), { recursive: true })
     .map((path) => join(folder, String(path)))
-    .filter(
-      (path) => path.endsWith('.test.ts') && !/node_modules|\/dist\//.test(path) && path.includes(only),
-    );
-  return sources.sort().map((path) => compiled(path.replace(/\.ts$/, '.js')));
-}
-
-function compiled(path) {
-  return path.startsWith('tun-tap/') ? join('tun-tap/dist', relative('tun-tap', path)) : join('dist', path);
+    .filter((path) => path.endsWith('.test.ts') && path.includes(only))
+    .sort()
+    .map((path) => join('dist', path.replace(/\.ts$/, '.js')));
 }
 
 /** Runs test files and returns the counts that the reporter wrote. */

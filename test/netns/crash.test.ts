@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import type { MemberState } from '../../agent/control/api-types.ts';
 import { until } from '../../agent/lab/wait.ts';
 import { Mesh, overlayOf } from './mesh.ts';
-import { type PingCounts, ping, reachable } from './programs.ts';
+import { ping, pingDuring, reachable } from './programs.ts';
 
 /** Acceptance of the first version. */
 const DEATH_MS = 15_000;
@@ -36,16 +36,8 @@ async function seenAs(state: MemberState, timeoutMs: number): Promise<number> {
   return performance.now() - startMs;
 }
 
-/** Pings between the first two hosts for as long as `work` takes, and then some. */
-async function whilePinging(seconds: number, work: () => Promise<void>): Promise<PingCounts> {
-  const namespace = mesh.host(0).node.namespace;
-  const pings = ping(namespace, addresses[1] ?? '', { count: seconds * 100, intervalSec: 0.01 });
-  await work();
-  return pings;
-}
-
 test('kill -9 is seen within 15 s, the restart within 10 s, and the other pair loses nothing', async (t) => {
-  const counts = await whilePinging(DEATH_MS / 1000 + 5, async () => {
+  const counts = await pingDuring(mesh.host(0).node.namespace, addresses[1] ?? '', async () => {
     await mesh.host(2).kill();
     t.diagnostic(`seen dead after ${Math.round(await seenAs('dead', DEATH_MS))} ms`);
     mesh.host(2).start(['run']);
@@ -53,7 +45,9 @@ test('kill -9 is seen within 15 s, the restart within 10 s, and the other pair l
     await reachable(mesh.host(0).node.namespace, addresses[2] ?? '', RETURN_MS);
     await reachable(mesh.host(1).node.namespace, addresses[2] ?? '', RETURN_MS);
   });
-  assert.equal(counts.received, counts.sent);
+  assert.ok(counts.sent > 300, `${counts.sent} pings`);
+  // The last ping may be under way when pinging ends.
+  assert.ok(counts.received >= counts.sent - 1, `${counts.received} of ${counts.sent}`);
   assert.equal(counts.duplicates, 0);
 });
 

@@ -41,10 +41,39 @@ export async function ping(
     ]),
     { timeoutMs },
   );
-  const counts = /(\d+) packets transmitted, (\d+) received/.exec(ended.out);
-  const duplicates = /\+(\d+) duplicates/.exec(ended.out);
-  if (counts === null) throw new Error(`ping ${address}: ${ended.err}${ended.out}`);
+  return countsOf(ended.out + ended.err);
+}
+
+/** What ping(8) says at its end. */
+function countsOf(output: string): PingCounts {
+  const counts = /(\d+) packets transmitted, (\d+) received/.exec(output);
+  const duplicates = /\+(\d+) duplicates/.exec(output);
+  if (counts === null) throw new Error(`ping: ${output}`);
   return { sent: Number(counts[1]), received: Number(counts[2]), duplicates: Number(duplicates?.[1] ?? 0) };
+}
+
+/** Pings 100 times a second for as long as `work` takes. */
+export async function pingDuring(
+  namespace: string,
+  address: string,
+  work: () => Promise<void>,
+): Promise<PingCounts> {
+  const [program = '', ...args] = inside(namespace, ['ping', '-q', '-i', '0.01', '-W', '2', address]);
+  const child = spawn(program, args, { env: { ...CHILD_ENV }, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const ended = once(child, 'close');
+  try {
+    await work();
+    // Let what is under way come back.
+    await delay(200);
+  } finally {
+    child.kill('SIGINT');
+    await ended;
+  }
+  return countsOf(output);
 }
 
 /** Waits until one ping comes back. */
