@@ -64,7 +64,7 @@ function main(args) {
   console.log('\n== build and types');
   const built = oneCheck('build', run('npm', ['run', '--silent', 'build']));
   add(built);
-  for (const name of built.failed === 0 ? names : []) {
+  for (const name of built.failed === undefined ? names : []) {
     console.log(`\n== ${name}`);
     add(SUITES[name].run(only));
   }
