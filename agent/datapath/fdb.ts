@@ -185,7 +185,12 @@ export class Fdb {
       const same = w[known + PORT] === port && live;
       if (same && w[known + SEEN] === nowSec) return LEARN.known;
       if (!this.#claim(known)) return LEARN.full;
-      const ours = w[known + SEGMENT] === segment + 1 && w[known + MAC_HI] === hi && w[known + MAC_LO] === lo;
+      // Asked again inside: another writer may have put another address here, or pinned this one.
+      const ours =
+        w[known + SEGMENT] === segment + 1 &&
+        w[known + MAC_HI] === hi &&
+        w[known + MAC_LO] === lo &&
+        (w[known + FLAGS]! & FDB_STATIC) === 0;
       if (ours) {
         if (same) w[known + SEEN] = nowSec;
         else this.#fill(known, segment, hi, lo, port, nowSec, 0);
@@ -199,8 +204,10 @@ export class Fdb {
     if (at < 0) return LEARN.full;
     const evicts = w[at + SEGMENT] !== 0 && this.#isLive(at, nowSec);
     if (!this.#claim(at)) return LEARN.full;
-    this.#fill(at, segment, hi, lo, port, nowSec, 0);
+    const pinned = (w[at + FLAGS]! & FDB_STATIC) !== 0; // by another writer, meanwhile
+    if (!pinned) this.#fill(at, segment, hi, lo, port, nowSec, 0);
     this.#release(at);
+    if (pinned) return LEARN.full;
     return evicts ? LEARN.evicted : LEARN.added;
   }
 
@@ -215,17 +222,24 @@ export class Fdb {
     return true;
   }
 
+  #isVoid(at: number, nowSec: number, isPresent: (port: number) => boolean): boolean {
+    const w = this.#words;
+    if (w[at + SEGMENT] === 0) return false;
+    const pinned = (w[at + FLAGS]! & FDB_STATIC) !== 0;
+    return !(pinned ? isPresent(w[at + PORT]!) : this.#isLive(at, nowSec));
+  }
+
   /** Frees entries that aged out or were flushed, and a removed port's static ones. For the writer's idle moments. */
   sweep(nowSec: number, isPresent: (port: number) => boolean): void {
     const w = this.#words;
     for (let at = 0; at < w.length; at += ENTRY_STRIDE) {
-      if (w[at + SEGMENT] === 0) continue;
-      const pinned = (w[at + FLAGS]! & FDB_STATIC) !== 0;
-      if (pinned ? isPresent(w[at + PORT]!) : this.#isLive(at, nowSec)) continue;
-      if (!this.#claim(at)) continue;
-      Atomics.sub(this.#perPort, w[at + PORT]!, 1);
-      w[at + SEGMENT] = 0;
-      w[at + FLAGS] = 0;
+      if (!this.#isVoid(at, nowSec, isPresent) || !this.#claim(at)) continue;
+      // Asked again inside: another writer may have freed or filled the entry meanwhile.
+      if (this.#isVoid(at, nowSec, isPresent)) {
+        Atomics.sub(this.#perPort, w[at + PORT]!, 1);
+        w[at + SEGMENT] = 0;
+        w[at + FLAGS] = 0;
+      }
       this.#release(at);
     }
   }

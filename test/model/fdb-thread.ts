@@ -1,0 +1,71 @@
+/**
+ * One thread of fdb-threads.test.ts: a writer that learns, pins nothing and sweeps, or the reader. An address is bound to
+ * few ports by its number, so that a port that does not belong to the address it was found under is a torn read.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Fdb, type FdbMemory, LEARN } from '../../agent/datapath/fdb.ts';
+
+export const ADDRESSES = 4096;
+export const FAMILIES = 16;
+/** Each family of addresses has a port for each writer. */
+export const PORTS = FAMILIES * 2;
+export const AGEING_SEC = 50;
+
+export interface ThreadTask {
+  readonly memory: FdbMemory;
+  readonly generations: Int32Array;
+  /** 0 or 1 writes, 2 reads. */
+  readonly role: number;
+  readonly steps: number;
+}
+
+export interface ThreadResult {
+  readonly role: number;
+  readonly torn: number;
+  readonly found: number;
+  readonly added: number;
+  readonly moved: number;
+  readonly evicted: number;
+}
+
+export const hiOf = (address: number): number => (address * 40503) & 0xffff;
+export const loOf = (address: number): number => Math.imul(address + 1, 0x9e3779b1);
+export const familyOf = (address: number): number => address % FAMILIES;
+
+/** Steps of xorshift, so that the threads need no memory and no clock. */
+function work(task: ThreadTask): ThreadResult {
+  const { memory, generations, role, steps } = task;
+  const fdb = new Fdb({ memory, generations, ageingSec: AGEING_SEC, perPortLimit: 1 << 20 });
+  const counts = new Float64Array(8);
+  let torn = 0;
+  let found = 0;
+  let random = 0x12345 + role * 7919;
+  for (let i = 0; i < steps; i++) {
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    const address = (random >>> 8) % ADDRESSES;
+    const second = Math.floor(i / 20_000);
+    if (role === 2) {
+      const port = fdb.lookup(0, hiOf(address), loOf(address), second);
+      if (port >= 0) found++;
+      if (port >= 0 && port >> 1 !== familyOf(address)) torn++;
+      if (i % 50_000 === 0) Atomics.add(generations, i % PORTS, 1);
+    } else {
+      const code = fdb.learn(0, hiOf(address), loOf(address), familyOf(address) * 2 + role, second);
+      counts[code] = (counts[code] ?? 0) + 1;
+      if (i % 5000 === 0) fdb.sweep(second, () => true);
+    }
+  }
+  const count = (code: number): number => counts[code] ?? 0;
+  return {
+    role,
+    torn,
+    found,
+    added: count(LEARN.added),
+    moved: count(LEARN.moved),
+    evicted: count(LEARN.evicted),
+  };
+}
+
+if (parentPort !== null) parentPort.postMessage(work(workerData as ThreadTask));
