@@ -1,8 +1,12 @@
 /** What tap.test.ts runs inside a network namespace of its own: real TAPs and the kernel's own stack behind them. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import {
   closeFd,
   configureInterface,
@@ -26,6 +30,7 @@ import {
   WaitSet,
   WRITE,
 } from 'tun-tap';
+import ts from 'typescript';
 import { checksum, udpFrame } from './udp-frame.ts';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
@@ -249,4 +254,52 @@ test('a TAP that is down, removed or no TAP has a status of its own', () => {
   closeFd(other.fd);
   assert.ok(transmitter.readTap(-1) < 0);
   assert.equal(deliver(frame(1, 'whole'), 0, -1).status, RECV.TAP_ERROR);
+});
+
+test('the example of the README carries frames: sealed to itself, they come back to its TAP', async () => {
+  const library = import.meta.resolve('tun-tap');
+  const readme = readFileSync(new URL('../README.md', library), 'utf8');
+  const example = /```ts\n([^`]*)```/.exec(readme)?.[1] ?? '';
+  const options = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ES2022 };
+  const compiled = ts.transpileModule(example, { compilerOptions: options }).outputText;
+  const folder = mkdtempSync(join(tmpdir(), 'tun-tap-'));
+  const file = join(folder, 'example.mjs');
+  writeFileSync(
+    file,
+    `${compiled.replace("'tun-tap'", `'${library}'`)}
+    const keys = new Uint8Array(16 * 32).fill(7);
+    tunnel('127.0.0.1', 6000, keys.slice(0, 32), keys);`,
+  );
+  const worker = new Worker(pathToFileURL(file));
+  const failed = new Promise<never>((_, reject) => worker.once('error', reject));
+  const mark = 0x77;
+  const sent = new Uint8Array(60).fill(mark);
+  sent.set([...PEER_MAC, ...MAC, EXPERIMENTAL >> 8, EXPERIMENTAL & 0xff]);
+  const comesBack = async (): Promise<void> => {
+    const frames = createFrameBatch(64);
+    let packets = -1;
+    for (let tries = 0; tries < 200; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+      try {
+        if (packets < 0) packets = openPacketSocket('tap0');
+      } catch {
+        continue; // not there yet
+      }
+      sendPacket(packets, sent);
+      const n = receivePackets(packets, frames);
+      for (let i = 0; i < n; i++) {
+        const d = frames.desc.subarray(i * DESC_STRIDE, (i + 1) * DESC_STRIDE);
+        const bytes = frames.bytes.subarray(d[D.OFF]!, d[D.OFF]! + d[D.LEN]!);
+        const PACKET_OUTGOING = 4;
+        if (d[D.KIND] !== PACKET_OUTGOING && bytes[59] === mark) return closeFd(packets);
+      }
+    }
+    throw new Error('no frame came back');
+  };
+  try {
+    await Promise.race([comesBack(), failed]);
+  } finally {
+    await worker.terminate();
+    rmSync(folder, { recursive: true });
+  }
 });
