@@ -230,6 +230,7 @@ test('a segment named many times cannot overflow a certificate', () => {
   const token = world.token();
   const { refused } = world.ask(token, { name: 'n'.repeat(63), vnis: new Array<number>(8).fill(VNI) });
   assert.equal(refused, 'malformed');
+  assert.equal(world.ask(token, { vnis: [VNI, VNI] }).refused, 'malformed');
 });
 
 test('addresses are given from the lowest, past those that are held', () => {

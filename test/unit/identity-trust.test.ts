@@ -71,6 +71,13 @@ test('a member without the right to admit makes nobody a member', () => {
   assert.equal(problem(issued, memberCert.record.bytes), 'unknownIssuer');
 });
 
+test('a host that the root certified without the right to admit makes nobody a member', () => {
+  const weak = signNodeCert({ ...world.self, caps: CAP.bridge }, mesh.meshId, mesh.root.secretKey);
+  assert.equal(problem(weak, null), null);
+  const issuerId = parseNodeCert(weak, mesh.meshId)?.record.id.slice(0, 16) ?? NO_ISSUER;
+  assert.equal(problem(cert({ issuerId }), weak), 'unknownIssuer');
+});
+
 test('only a root gives the rights to admit and to revoke', () => {
   for (const caps of [CAP.admit, CAP.revoke, CAP.admit | CAP.bridge])
     assert.equal(problem(cert({ caps })), 'rights');
