@@ -50,11 +50,11 @@ function work(task: ThreadTask): ThreadResult {
       const port = fdb.lookup(0, hiOf(address), loOf(address), second);
       if (port >= 0) found++;
       if (port >= 0 && port >> 1 !== familyOf(address)) torn++;
-      if (i % 50_000 === 0) Atomics.add(generations, i % PORTS, 1);
+      if (i % 2000 === 0) Atomics.add(generations, (i / 2000) % PORTS, 1);
     } else {
       const code = fdb.learn(0, hiOf(address), loOf(address), familyOf(address) * 2 + role, second);
       counts[code] = (counts[code] ?? 0) + 1;
-      if (i % 5000 === 0) fdb.sweep(second, () => true);
+      if (i % 500 === 0) fdb.sweep(second, () => true);
     }
   }
   const count = (code: number): number => counts[code] ?? 0;
