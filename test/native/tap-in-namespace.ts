@@ -107,6 +107,20 @@ test('each failure of a TAP or an interface has its code', () => {
   assert.throws(() => openPacketSocket('t1'), { code: 'ENODEV' });
 });
 
+/** The code of what `openTap` throws in a process that `command` starts. */
+function codeUnder(command: string, args: readonly string[]): string {
+  const library = import.meta.resolve('tun-tap');
+  const script = `import('${library}').then(({ openTap }) => openTap('t9')).then(
+    () => console.log('opened'), (error) => console.log(error.code, error.message))`;
+  return execFileSync(command, [...args, process.execPath, '-e', script], { encoding: 'utf8' }).trim();
+}
+
+test('without the right to make a TAP it is EPERM, without /dev/net/tun it is ENOENT', () => {
+  assert.match(codeUnder('setpriv', ['--bounding-set=-all']), /^EPERM TAP t9: /);
+  const hide = 'mount -t tmpfs none /dev/net && exec "$@"';
+  assert.match(codeUnder('unshare', ['--mount', 'sh', '-c', hide, 'sh']), /^ENOENT \/dev\/net\/tun: /);
+});
+
 test('a second queue of the same TAP opens', () => {
   const second = openTap('t0', { multiQueue: true });
   assert.notEqual(second.fd, tap.fd);
