@@ -65,7 +65,7 @@ function main(args) {
   console.log('\n== build and types');
   const built = oneCheck('build', run('npm', ['run', '--silent', 'build']));
   add(built);
-  for (const name of built.failed === undefined ? names : []) {
+  for (const name of built.failed === 0 ? names : []) {
     console.log(`\n== ${name}`);
     const counts = SUITES[name].run(only);
     add(counts);
