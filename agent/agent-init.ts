@@ -31,6 +31,12 @@ export async function initMesh(options: InitOptions): Promise<InitResult> {
         'E_STATE_EXISTS',
         `${state.path} already holds a member: start it with \`weft run\`, or choose another --state`,
       );
+    // Overwriting a root would end a mesh that may still run elsewhere.
+    if (state.has(STATE_FILE.rootKey))
+      throw new WeftError(
+        'E_STATE_EXISTS',
+        `${state.file(STATE_FILE.rootKey)} is the root of a mesh: restore its directory, or choose another --state`,
+      );
     const address = parsePrefix(config.address === 'auto' ? DEFAULT_ADDRESS : config.address);
     if (address === null)
       throw new WeftError('E_CONFIG', `--address ${config.address}: not an address with its prefix`);
