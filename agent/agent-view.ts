@@ -156,7 +156,8 @@ export class LiveView implements AgentView {
     };
     const others = gossip.swim.members().map((m) => {
       const cert = trust.certOf(m.record.credential);
-      const endpoint = parseNodeState(m.record.bytes, identity.meshId)?.endpoints[0];
+      const node = parseNodeState(m.record.bytes, identity.meshId);
+      const endpoint = node?.endpoints[0];
       const own = cert?.addresses.find((a) => a.vni === segment.vni)?.prefix;
       return {
         name: cert?.name ?? m.id.slice(0, 8),
@@ -167,14 +168,15 @@ export class LiveView implements AgentView {
           endpoint === undefined ? null : formatEndpoint({ ip: endpoint.ip, port: endpoint.sealedPort }),
         nodeId: m.id,
         self: false,
-        notBeforeMs: cert?.notBeforeMs ?? 0,
+        // Who gave the name up comes after everybody who holds it.
+        claim: node?.status === 'released' ? Number.POSITIVE_INFINITY : (cert?.notBeforeMs ?? 0),
       };
     });
     // A name that two hosts hold belongs to the earlier certificate; the other shows who it is.
     const holder = new Map<string, string>([[self.name, self.nodeId]]);
-    for (const m of [...others].sort((a, b) => a.notBeforeMs - b.notBeforeMs))
+    for (const m of [...others].sort((a, b) => (a.claim < b.claim ? -1 : Number(a.claim > b.claim))))
       if (!holder.has(m.name)) holder.set(m.name, m.nodeId);
-    const named = others.map(({ notBeforeMs: _, ...m }) => ({
+    const named = others.map(({ claim: _, ...m }) => ({
       ...m,
       name: holder.get(m.name) === m.nodeId ? m.name : `${m.name}~${m.nodeId.slice(0, 8)}`,
     }));
