@@ -171,5 +171,15 @@ function runSanitized(only) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     TUN_TAP_BUILD: 'sanitize',
   };
-  return runFiles(testFiles('test/native', only), { env });
+  // Without this the suite could run unsanitized and look the same.
+  const loaded = `import('tun-tap').then(() => {
+    const objects = process.report.getReport().sharedObjects.join();
+    process.exit(/tun-tap-sanitize/.test(objects) && /libasan/.test(objects) && /libubsan/.test(objects) ? 0 : 1);
+  })`;
+  const proof = oneCheck(
+    'sanitizers are loaded',
+    run(process.execPath, ['-e', loaded], { env: { ...process.env, ...env } }),
+  );
+  const counts = runFiles(testFiles('test/native', only), { env });
+  return { passed: counts.passed + proof.passed, failed: counts.failed + proof.failed };
 }

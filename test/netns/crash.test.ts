@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { MemberState } from '../../agent/control/api-types.ts';
+import { Host } from '../../agent/lab/host.ts';
 import { until } from '../../agent/lab/wait.ts';
 import { Mesh, overlayOf } from './mesh.ts';
 import { ping, pingDuring, reachable } from './programs.ts';
@@ -95,11 +96,29 @@ test('a TAP that existed before is left standing', async () => {
   await mesh.converged();
 });
 
-test('weft leave releases the name: another host may have it', async () => {
+test('weft leave ends the agent and releases the name: another host may have it', async () => {
+  const { node } = mesh.host(2);
+  const before = (await mesh.host(0).members()).find(({ name }) => name === 'host3');
   await mesh.host(2).weftOk(['leave']);
   await seenAs('left', 5000);
   await until('end of the agent that left', { timeoutMs: 5000 }, () =>
     mesh.host(2).exitStatus === null ? null : true,
   );
   assert.equal((await mesh.run(2, ['ip', 'link', 'show', 'weft0'])).status, 1);
+  const successor = new Host({ ...node, name: 'successor' }, mesh.folder, mesh.configPath);
+  const file = await mesh.token();
+  successor.start(['up', '--token-file', file, '--name', 'host3', '--underlay', node.address]);
+  try {
+    await successor.ready();
+    await until('the successor under the name', { timeoutMs: RETURN_MS }, async () => {
+      const members = await mesh.host(0).members();
+      return members.some(
+        ({ name, state, nodeId }) => name === 'host3' && state === 'alive' && nodeId !== before?.nodeId,
+      )
+        ? true
+        : null;
+    });
+  } finally {
+    await successor.stop();
+  }
 });

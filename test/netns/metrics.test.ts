@@ -67,11 +67,11 @@ test('health endpoints answer', async () => {
   assert.equal((await scrape('/readyz')).status, 200);
 });
 
-test('an idle agent keeps its memory promise', async (t) => {
+test('an agent keeps within its memory: PSS 80 MB, RSS 120 MB', async (t) => {
   const pid = mesh.host(0).pid;
   const rollup = await run(['cat', `/proc/${pid}/smaps_rollup`]);
   const kb = (field: string): number =>
     Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(rollup.out)?.[1]);
-  t.diagnostic(`RSS ${kb('Rss') / 1024} MB, PSS ${kb('Pss') / 1024} MB`);
-  assert.ok(kb('Rss') > 0);
+  t.diagnostic(`RSS ${Math.round(kb('Rss') / 1024)} MB, PSS ${Math.round(kb('Pss') / 1024)} MB`);
+  assert.ok(kb('Rss') > 0 && kb('Rss') <= 120 * 1024 && kb('Pss') <= 80 * 1024);
 });
