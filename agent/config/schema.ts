@@ -123,7 +123,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       sendPorts: describe(
         z.int().min(1).max(16).default(8),
-        'Source ports that flows are spread over, for underlay ECMP and receive-side scaling; 1 behind a NAT.',
+        'Source ports that plain flows are spread over, for underlay ECMP and receive-side scaling. Sealed frames leave from the listening port.',
       ),
       receiveBufferBytes: describe(
         z.int().min(65536).max(268435456).default(8388608),
