@@ -213,6 +213,7 @@ export class DataPlane {
     for (let segment = 0; segment < MAX_SEGMENTS; segment++) this.#floodTo(segment, slot, false);
     this.#tables.peerFlags[slot] = 0;
     this.#tables.peerSegments[slot] = 0;
+    this.setPacketLimit(slot, 0);
     this.flushPeer(slot);
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
@@ -255,6 +256,16 @@ export class DataPlane {
     return Atomics.exchange(this.#tables.peerWanted, slot, 0) !== 0;
   }
 
+  /** Largest inner IP packet for a peer, in bytes; 0: the segment's MTU. Takes effect with the next batch. */
+  setPacketLimit(slot: number, bytes: number): void {
+    Atomics.store(this.#tables.peerPacketLimit, slot, bytes);
+  }
+
+  /** True once after the kernel refused a frame to a peer as larger than the underlay interface's MTU. */
+  takeTooBig(slot: number): boolean {
+    return Atomics.exchange(this.#tables.peerTooBig, slot, 0) !== 0;
+  }
+
   /** The workers' clock, in milliseconds. */
   nowMs(): number {
     readClock(this.#clock);
@@ -269,6 +280,7 @@ export class DataPlane {
       txFrames: c[tx + P.FRAMES]!,
       txBytes: c[tx + P.BYTES]!,
       lastTxMs: c[tx + P.LAST_MS]!,
+      lastBigTxMs: c[tx + P.BIG_MS]!,
       rxFrames: c[rx + P.FRAMES]!,
       rxBytes: c[rx + P.BYTES]!,
       lastRxMs: c[rx + P.LAST_MS]!,

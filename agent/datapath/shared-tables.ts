@@ -31,7 +31,10 @@ export const S = {
 
 /** Per-slot counters of one worker; written by that worker. */
 export const PEER_COUNTER_STRIDE = 4;
-export const P = { FRAMES: 0, BYTES: 1, LAST_MS: 2, CONTROL_BYTES: 3 } as const;
+/** BIG_MS: when a transmit worker last sent, or wanted to send, more than BIG_PACKET_BYTES of outer IP packet. */
+export const P = { FRAMES: 0, BYTES: 1, LAST_MS: 2, BIG_MS: 3 } as const;
+/** Outer IP packets above this may meet a path that does not carry them; every path must carry this much (PROTOCOL.md). */
+export const BIG_PACKET_BYTES = 1200;
 
 /** Totals of one worker; written by that worker. Drops follow at TOTAL_DROPS. */
 export const T = {
@@ -48,6 +51,8 @@ export const T = {
   CONTROL_BYTES: 10,
   PLAIN_PACKETS: 11,
   PLAIN_BYTES: 12,
+  TOO_BIG_ANSWERS: 13,
+  MSS_CLAMPED: 14,
 } as const;
 export const TOTAL_DROPS = 16;
 export const TOTALS_STRIDE = 64;
@@ -59,6 +64,12 @@ export interface SharedTables {
   readonly peerGeneration: Int32Array;
   /** By slot; set by a transmit worker that had a frame and no session, cleared by the main thread. */
   readonly peerWanted: Int32Array;
+  /** By slot; largest inner IP packet that fits the path to the peer, in bytes; 0: the segment's MTU. Written by the main thread. */
+  readonly peerPacketLimit: Int32Array;
+  /** By slot; 1: frames to the peer may leave from the pool of sending ports. Written by the main thread. */
+  readonly peerSpread: Int32Array;
+  /** By slot; set by a transmit worker when the kernel said EMSGSIZE, cleared by the main thread. */
+  readonly peerTooBig: Int32Array;
   /** Bit n of slot s: the peer holds the segment at position n. */
   readonly peerSegments: Int32Array;
   readonly segments: Int32Array;
@@ -80,6 +91,9 @@ export function createSharedTables(workers: number): SharedTables {
     peerFlags: ints(MAX_SLOTS),
     peerGeneration: ints(MAX_SLOTS),
     peerWanted: ints(MAX_SLOTS),
+    peerPacketLimit: ints(MAX_SLOTS),
+    peerSpread: ints(MAX_SLOTS),
+    peerTooBig: ints(MAX_SLOTS),
     peerSegments: ints(MAX_SLOTS),
     segments: ints(MAX_SEGMENTS * SEGMENT_STRIDE),
     members: ints(MAX_SEGMENTS * MAX_SLOTS),
