@@ -20,13 +20,13 @@ const run = (command, args, options = {}) =>
 
 const tests = (folder, options = {}) => ({ run: (only) => runFiles(testFiles(folder, only), options) });
 
-/** In the order in which they run. `root`: makes namespaces or devices. */
+/** In the order in which they run. `root`: makes namespaces or devices. `tools`: calls a tool, but not as root. */
 const SUITES = {
   lint: { run: () => oneCheck('lint', run('npx', ['biome', 'check', '.'])) },
   unit: tests('test/unit', { concurrency: 2 }),
   model: tests('test/model', { concurrency: 2 }),
   sim: tests('test/sim', { concurrency: 2 }),
-  vector: tests('test/vector', { concurrency: 2 }),
+  vector: { ...tests('test/vector', { concurrency: 2 }), tools: true },
   native: { ...tests('test/native'), root: true },
   sanitize: { run: runSanitized, root: true },
   netns: { ...tests('test/netns'), root: true },
@@ -44,6 +44,7 @@ const TOOLS = [
   ['ovs-vswitchd', 'openvswitch-switch'],
   ['promtool', 'prometheus'],
   ['faketime', 'faketime'],
+  ['scapy3', 'python3-scapy'],
 ];
 const TOOL_FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 
@@ -55,7 +56,7 @@ function main(args) {
   if (needRoot && process.geteuid() !== 0) {
     fail('these tests make network namespaces and TAP devices: run them as root (sudo npm test)');
   }
-  if (needRoot) installTools();
+  if (needRoot || (process.geteuid() === 0 && names.some((name) => SUITES[name].tools))) installTools();
   const startMs = performance.now();
   const totals = { passed: 0, failed: 0 };
   const add = ({ passed, failed }) => {
