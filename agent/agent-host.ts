@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSnapshot } from './agent-metrics.ts';
+import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { createSessions } from './agent-sessions.ts';
 import { createHostToken } from './agent-token.ts';
@@ -171,6 +172,23 @@ export class Agent {
       },
       clock,
     });
+    const paths = new Paths({
+      enabled: config.pathMtu === 'on',
+      segment,
+      tapMtuBytes: tap.mtuBytes,
+      tapName: tap.name,
+      address,
+      sealedFd: underlay.sealedFd,
+      onSent: (bytes) => {
+        mesh.sent.control.txPackets += 1;
+        mesh.sent.control.txBytes += bytes;
+      },
+      sessions,
+      dataPlane,
+      peers,
+      clock,
+      log,
+    });
     const isAdmitter = (identity.cert.caps & CAP.admit) !== 0;
     const mesh = new Mesh({
       meshId: identity.meshId,
@@ -180,6 +198,7 @@ export class Agent {
       dataPlane,
       peers,
       sealedFd: underlay.sealedFd,
+      paths,
       clock,
       log,
       admit: (tokenCert, request, dhPk) => {
@@ -235,6 +254,7 @@ export class Agent {
       dataPlane,
       peers,
       vteps,
+      paths,
       clock,
       state: () => this.#state,
       createToken: (request) =>
@@ -264,6 +284,7 @@ export class Agent {
           sessions,
           gossip,
           peers,
+          paths,
           mesh,
           underlay,
           admissions,

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { KIND, sendDatagram } from 'tun-tap';
 import type { GossipNode, Member } from '../gossip/index.ts';
+import type { Paths } from './agent-path.ts';
 import type { Clock } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import type { ControlMessage } from './datapath/data-plane-types.ts';
@@ -29,6 +30,7 @@ export interface MeshParts {
   readonly dataPlane: DataPlane;
   readonly peers: PeerTable;
   readonly sealedFd: number;
+  readonly paths: Paths;
   readonly clock: Clock;
   readonly log: Logger;
   /** Answers a host that asks to join. */
@@ -63,7 +65,9 @@ export class Mesh {
     const { clock, sessions, dataPlane } = this.#p;
     this.#gossip = gossip;
     dataPlane.onControl((message) => this.#control(message));
+    this.#p.paths.start();
     this.#cancel = [
+      () => this.#p.paths.stop(),
       clock.every(TICK_MS, () => this.#carryOut(sessions.tick(clock.monotonicMs()))),
       clock.every(ACTIVITY_MS, () => this.#reportActivity()),
     ];
@@ -174,6 +178,7 @@ export class Mesh {
 
   async #forget(peer: MemberPeer, why: string): Promise<void> {
     const { peers, sessions, dataPlane, clock, log } = this.#p;
+    this.#p.paths.down(peer);
     peers.remove(peer);
     this.#carryOut(sessions.forget(clock.monotonicMs(), peer.id));
     log.info({ peer: peer.name, why }, 'peer gone');
@@ -274,13 +279,14 @@ export class Mesh {
         if (peer.state !== 'up') log.info({ peer: peer.name, endpoint: peer.endpoint }, 'peer up');
         peer.state = 'up';
         peer.reason = null;
+        this.#p.paths.up(peer);
         return dataPlane.setFlooding(peer.slot, true);
       case 'down':
         if (peer === undefined) return;
         log.info({ peer: peer.name, reason: o.reason }, 'peer down');
         peer.state = 'down';
         peer.reason = o.reason;
-        return;
+        return this.#p.paths.down(peer);
       case 'handshakeDone':
         this.#p.onHandshake(o.result, o.durationMs / 1000);
         if (o.result === 'ok' && peer !== undefined) {
@@ -294,6 +300,9 @@ export class Mesh {
         if (peer === undefined) return;
         peer.endpoint = o.endpoint;
         void dataPlane.setEndpoint(peer.slot, o.endpoint);
+        return this.#p.paths.moved(peer, o.endpoint);
+      case 'pathProbeAcked':
+        if (peer !== undefined) this.#p.paths.acked(peer, o.probe);
         return;
       case 'rtt':
         if (peer !== undefined) peer.rttMs = o.ms;

@@ -5,6 +5,7 @@
 import { socketDrops } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
 import type { Mesh } from './agent-mesh.ts';
+import type { Paths } from './agent-path.ts';
 import type { Clock } from './clock.ts';
 import type { HandshakeResult, MetricsSnapshot, PeerMetrics } from './control/metrics-source.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
@@ -21,6 +22,7 @@ export interface MetricsParts {
   readonly gossip: GossipNode;
   readonly peers: PeerTable;
   readonly mesh: Mesh;
+  readonly paths: Paths;
   readonly underlay: Underlay;
   readonly admissions: AdmissionLog;
   readonly fdbLimit: number;
@@ -35,6 +37,7 @@ function peerMetrics(p: MetricsParts): PeerMetrics[] {
     ip: peer.endpoint.ip,
     lastHandshakeSec: peer.lastHandshakeWallMs === null ? null : peer.lastHandshakeWallMs / 1000,
     rttSec: peer.rttMs === null ? null : peer.rttMs / 1000,
+    pathMtuBytes: p.paths.bytesOf(peer.id),
   }));
   const vteps = p.peers.vteps().map((vtep) => ({
     peer: vtep.name,
@@ -43,6 +46,7 @@ function peerMetrics(p: MetricsParts): PeerMetrics[] {
     ip: vtep.endpoint.ip,
     lastHandshakeSec: null,
     rttSec: null,
+    pathMtuBytes: null,
   }));
   return [...members, ...vteps].map(({ slot, ip, ...peer }) => {
     const c = p.dataPlane.peerCounters(slot);
@@ -54,7 +58,6 @@ function peerMetrics(p: MetricsParts): PeerMetrics[] {
       transmitBytes: c.txBytes,
       receivePackets: c.rxFrames,
       transmitPackets: c.txFrames,
-      pathMtuBytes: null,
     };
   });
 }
@@ -169,6 +172,10 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     fdbMoves: total('receive', 'MOVES'),
     fdbEvictions: total('receive', 'EVICTIONS'),
     peers: peerMetrics(p),
+    pathProbes: p.paths.counters.sent,
+    pathProbesLost: p.paths.counters.lost,
+    tooBigAnswers: total('transmit', 'TOO_BIG_ANSWERS'),
+    mssClamped: { transmit: total('transmit', 'MSS_CLAMPED'), receive: total('receive', 'MSS_CLAMPED') },
     handshakes: handshakes(p),
     handshakesStarted: handshake.txPackets,
     rekeys: p.sessions.counters.rekeys,

@@ -3,6 +3,7 @@
  * it. Part of the composition root.
  */
 import type { GossipNode } from '../gossip/index.ts';
+import type { Paths } from './agent-path.ts';
 import type { Clock } from './clock.ts';
 import type {
   AgentState,
@@ -42,6 +43,7 @@ export interface ViewParts {
   readonly dataPlane: DataPlane;
   readonly peers: PeerTable;
   readonly vteps: VtepBook;
+  readonly paths: Paths;
   readonly clock: Clock;
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
@@ -92,28 +94,30 @@ export class LiveView implements AgentView {
       peers: { up: all.filter((p) => p.state === 'up').length, total: all.length },
       members: { alive: members.alive, total: members.alive + members.suspect + members.dead + members.left },
       problems: this.health().reasons,
+      warnings: this.#p.paths.warnings,
     };
   }
 
   #peer(peer: MemberPeer): PeerReport {
-    const { clock, dataPlane, segment } = this.#p;
+    const { clock, dataPlane, segment, paths } = this.#p;
+    const trouble = paths.troubleOf(peer.id);
     const c = dataPlane.peerCounters(peer.slot);
     const now = clock.monotonicMs();
     return {
       name: peer.name,
       address: peer.address,
       endpoint: formatEndpoint(peer.endpoint),
-      state: peer.state,
+      state: trouble === null ? peer.state : 'down',
       path: segment.mode === 'plain' ? 'plain' : 'direct',
       rttMs: peer.rttMs === null ? null : Math.round(peer.rttMs * 1000) / 1000,
-      pmtu: null,
+      pmtu: paths.bytesOf(peer.id),
       txBytes: c.txBytes,
       rxBytes: c.rxBytes,
       lastHandshakeMs: peer.lastHandshakeAtMs === null ? null : Math.round(now - peer.lastHandshakeAtMs),
       txPackets: c.txFrames,
       rxPackets: c.rxFrames,
       nodeId: peer.id,
-      reason: peer.reason,
+      reason: peer.reason ?? trouble,
     };
   }
 

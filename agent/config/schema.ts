@@ -95,6 +95,10 @@ export const configSchema = z.strictObject({
     'Control socket that the other verbs talk to; mode 0660.',
   ),
   gossipPort: describe(port.default(GOSSIP_PORT), 'UDP port of membership traffic.'),
+  pathMtu: describe(
+    z.enum(['on', 'off']).default('on'),
+    'Measure how large a packet the path to each peer carries. `off` only where every path carries the segment MTU.',
+  ),
   log: z
     .strictObject({
       level: describe(

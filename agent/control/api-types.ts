@@ -41,6 +41,8 @@ export interface StatusReport {
   readonly members: { readonly alive: number; readonly total: number };
   /** What keeps the agent from being ready; empty when all is well. */
   readonly problems: readonly string[];
+  /** What works and yet deserves a look, such as an underlay that is itself a tunnel. */
+  readonly warnings: readonly string[];
 }
 
 export interface PeerReport {

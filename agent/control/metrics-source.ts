@@ -28,6 +28,14 @@ export interface MetricsSnapshot {
   /** Bounded by mesh size. */
   readonly peers: readonly PeerMetrics[];
 
+  /** Probes for path MTUs sent, and those that were not answered in time. */
+  readonly pathProbes: number;
+  readonly pathProbesLost: number;
+  /** ICMP messages that told a sender behind the TAP of a smaller path. */
+  readonly tooBigAnswers: number;
+  /** TCP connections whose MSS was lowered, by the direction of the SYN. */
+  readonly mssClamped: Readonly<Record<Direction, number>>;
+
   /** Completed and failed handshakes by result, both roles. */
   readonly handshakes: readonly { readonly result: HandshakeResult; readonly count: number }[];
   readonly handshakesStarted: number;

@@ -61,8 +61,6 @@ export interface PeerCounters {
   readonly rxBytes: number;
   /** Milliseconds of `nowMs`; 0 never. */
   readonly lastTxMs: number;
-  /** When a frame last made, or would have made, an outer IP packet above BIG_PACKET_BYTES. */
-  readonly lastBigTxMs: number;
   readonly lastRxMs: number;
   readonly nextCounter: number;
 }

@@ -266,6 +266,11 @@ export class DataPlane {
     return Atomics.exchange(this.#tables.peerTooBig, slot, 0) !== 0;
   }
 
+  /** When a frame last made, or would have made, an outer IP packet above BIG_PACKET_BYTES, in `nowMs`; 0 never. */
+  lastBigTxMs(slot: number): number {
+    return this.#tables.peerCounters[slot * PEER_COUNTER_STRIDE + P.BIG_MS]!;
+  }
+
   /** The workers' clock, in milliseconds. */
   nowMs(): number {
     readClock(this.#clock);
@@ -280,7 +285,6 @@ export class DataPlane {
       txFrames: c[tx + P.FRAMES]!,
       txBytes: c[tx + P.BYTES]!,
       lastTxMs: c[tx + P.LAST_MS]!,
-      lastBigTxMs: c[tx + P.BIG_MS]!,
       rxFrames: c[rx + P.FRAMES]!,
       rxBytes: c[rx + P.BYTES]!,
       lastRxMs: c[rx + P.LAST_MS]!,

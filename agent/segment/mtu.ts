@@ -1,7 +1,7 @@
 /**
- * The MTU that a segment's TAP gets before any path has been measured: what is left of a 1500-byte underlay after the
- * outer headers of either family, the encapsulation, two VLAN tags and, when sealed, the seal (PROTOCOL.md, first MTUs).
- * It is policy: one value for all members, so that no peer can shrink everybody.
+ * The arithmetic of sizes. The MTU of a segment's TAP is policy: what is left of a 1500-byte underlay after the outer
+ * headers of either family, the encapsulation, two VLAN tags and, when sealed, the seal (PROTOCOL.md, first MTUs); one value
+ * for all members, so that no peer can shrink everybody. What fits the measured path to one peer is that peer's packet limit.
  *
  *   outer IPv6 40 | UDP 8 | seal header 16 | VXLAN or Geneve 8 (+64 options) | Ethernet 14 | two tags 8 | packet | tag 16
  */
@@ -10,16 +10,34 @@ export const UNDERLAY_MTU_BYTES = 1500;
 /** The least MTU that a policy may set: IPv6 needs it. */
 export const MIN_SEGMENT_MTU_BYTES = 1280;
 
-const OUTER_BYTES = 40 + 8;
+const IP_BYTES = { 4: 20, 6: 40 } as const;
+const UDP_BYTES = 8;
 const SEAL_BYTES = 16 + 16;
 const ENCAPSULATION_BYTES = 8;
 const INNER_ETHERNET_BYTES = 14 + 8;
 /** Room for the options that Geneve may carry under the seal. */
 const GENEVE_OPTION_BYTES = 64;
 
-/** Segment MTU in bytes: 1390 sealed VXLAN, 1326 sealed Geneve, 1422 plain. */
-export function segmentMtuBytes(mode: 'sealed' | 'plain', encap: 'vxlan' | 'geneve'): number {
-  const plain = UNDERLAY_MTU_BYTES - OUTER_BYTES - ENCAPSULATION_BYTES - INNER_ETHERNET_BYTES;
+export type OuterFamily = 4 | 6;
+
+/** What the outer packet adds to a datagram: IP and UDP headers. */
+export function outerBytes(family: OuterFamily): number {
+  return IP_BYTES[family] + UDP_BYTES;
+}
+
+/** The largest inner IP packet, with two tags before it, that fits an outer packet of `pathBytes`. */
+export function packetLimitBytes(
+  pathBytes: number,
+  family: OuterFamily,
+  mode: 'sealed' | 'plain',
+  encap: 'vxlan' | 'geneve',
+): number {
+  const plain = pathBytes - outerBytes(family) - ENCAPSULATION_BYTES - INNER_ETHERNET_BYTES;
   if (mode === 'plain') return plain;
   return plain - SEAL_BYTES - (encap === 'geneve' ? GENEVE_OPTION_BYTES : 0);
+}
+
+/** Segment MTU in bytes: 1390 sealed VXLAN, 1326 sealed Geneve, 1422 plain. */
+export function segmentMtuBytes(mode: 'sealed' | 'plain', encap: 'vxlan' | 'geneve'): number {
+  return packetLimitBytes(UNDERLAY_MTU_BYTES, 6, mode, encap);
 }

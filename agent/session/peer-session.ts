@@ -27,7 +27,7 @@ import {
   UNANSWERED_MS,
   YIELD_MS,
 } from './timers.ts';
-import type { DownReason, HandshakeFacts, PeerActivity, SessionPeer } from './types.ts';
+import type { DownReason, HandshakeFacts, PathProbe, PeerActivity, SessionPeer } from './types.ts';
 
 /** Rekey as responder waits this part of the time between rekey and reject. */
 const RESPONDER_DELAY_PART = 1 / 6;
@@ -345,8 +345,10 @@ export class PeerSession {
     if (kind === CONTROL.probe) {
       this.#sendControl(nowMs, CONTROL.probeAck, encodeProbeAck(body, packet.wireSize), packet.from);
     } else if (kind === CONTROL.probeAck) {
-      const ms = this.#liveness.acked(nowMs, toHex(body.subarray(0, 8)));
+      const probe = toHex(body.subarray(0, 8));
+      const ms = this.#liveness.acked(nowMs, probe);
       if (ms !== null) this.#ctx.emit({ kind: 'rtt', peer: this.id, ms });
+      else this.#ctx.emit({ kind: 'pathProbeAcked', peer: this.id, probe });
     } else if (kind === CONTROL.challenge) {
       this.#sendControl(nowMs, CONTROL.response, body, packet.from);
     } else if (kind === CONTROL.response) {
@@ -378,6 +380,15 @@ export class PeerSession {
     const id = this.#ctx.rng.fill(new Uint8Array(8));
     this.#sendControl(nowMs, CONTROL.probe, id, this.path.endpoint);
     this.#liveness.probeSent(nowMs, toHex(id), this.#ring.current?.confirmed ?? true);
+  }
+
+  /** A probe of that many bytes, to be sent at once; null while there is no key. Its loss says nothing about the peer. */
+  pathProbe(nowMs: number, datagramBytes: number): PathProbe | null {
+    const id = this.#ctx.rng.fill(new Uint8Array(8));
+    const bytes = this.#ring.current?.seal(CONTROL.probe, id, datagramBytes) ?? null;
+    if (bytes === null) return null;
+    this.#liveness.sent(nowMs, false);
+    return { id: toHex(id), to: this.path.endpoint, bytes };
   }
 
   #keepLive(nowMs: number): void {

@@ -25,6 +25,7 @@ import { RESETS_PER_SECOND } from './timers.ts';
 import {
   DATAGRAM,
   type JoinTarget,
+  type PathProbe,
   type PeerActivity,
   type SessionOptions,
   type SessionOutput,
@@ -239,6 +240,11 @@ export class SessionManager {
   installed(nowMs: number, token: number): SessionOutput[] {
     this.#ctx.installed(nowMs, token);
     return this.#ctx.takeOutputs();
+  }
+
+  /** A probe for the path MTU, to be sent from the listening socket at once; null without a session. @param datagramBytes UDP payload */
+  pathProbe(nowMs: number, id: string, datagramBytes: number): PathProbe | null {
+    return this.#peers.get(id)?.pathProbe(nowMs, datagramBytes) ?? null;
   }
 
   /** What the shared tables say, about once a second or more often. */

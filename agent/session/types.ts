@@ -119,6 +119,8 @@ export type SessionOutput =
     }
   /** The peer proved to be at a new address: send there, and reset its path MTU. */
   | { readonly kind: 'moved'; readonly peer: string; readonly endpoint: Endpoint }
+  /** The answer to a `pathProbe`, or to one long given up. */
+  | { readonly kind: 'pathProbeAcked'; readonly peer: string; readonly probe: string }
   /** Smoothed round trip. */
   | { readonly kind: 'rtt'; readonly peer: string; readonly ms: number }
   /** A joiner's request: answer once with `reply(now, joinId, body)` within 10 s. */
@@ -136,6 +138,14 @@ export type SessionOutput =
   | { readonly kind: 'joinFailed'; readonly stage: 'handshake' | 'request' }
   /** An unusable datagram, to be counted once. */
   | { readonly kind: 'drop'; readonly reason: SessionDrop };
+
+/** A sealed probe for the path MTU: whoever asked for it sends it, and learns at once if the kernel refuses its size. */
+export interface PathProbe {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly to: Endpoint;
+  readonly bytes: Uint8Array;
+}
 
 /** Seals lane 15. tun-tap's SealingKey is one. */
 export interface Sealer {

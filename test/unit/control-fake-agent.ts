@@ -60,6 +60,10 @@ export const SNAPSHOT: MetricsSnapshot = {
     PEER_METRICS,
     { ...PEER_METRICS, peer: 'gamma"\\\n', state: 'down', lastHandshakeSec: null, rttSec: null },
   ],
+  pathProbes: 12,
+  pathProbesLost: 3,
+  tooBigAnswers: 2,
+  mssClamped: { transmit: 1, receive: 0 },
   handshakes: [{ result: 'ok', count: 2 }],
   handshakesStarted: 3,
   rekeys: 1,
@@ -103,6 +107,7 @@ export class FakeAgent implements AgentView {
       peers: { up: 1, total: 2 },
       members: { alive: 3, total: 3 },
       problems: ['no answer from gamma'],
+      warnings: ['the underlay interface wg0 is itself a tunnel (wireguard): packets are wrapped twice'],
     };
   }
 

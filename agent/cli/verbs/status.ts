@@ -30,5 +30,6 @@ function formatStatus(status: StatusReport, coloured: boolean): string {
     ['members', `${status.members.alive} of ${status.members.total} alive`],
   ];
   for (const problem of status.problems) facts.push(['problem', paint(clean(problem), 'red', coloured)]);
+  for (const warning of status.warnings) facts.push(['warning', paint(clean(warning), 'yellow', coloured)]);
   return formatFacts(facts, coloured);
 }

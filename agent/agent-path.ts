@@ -1,0 +1,227 @@
+/**
+ * The path to each peer: how large a packet it carries, kept up to date by probes inside the session, and what follows from
+ * that for the data path. Part of the composition root: asks peer/path-mtu.ts which sizes to try, sends the probes, tells
+ * the workers each peer's packet limit, and notices when the underlay is itself a tunnel.
+ */
+import { constants } from 'node:os';
+import type { Logger } from 'pino';
+import { sendDatagram } from 'tun-tap';
+import type { Clock } from './clock.ts';
+import type { DataPlane } from './datapath/data-plane.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { SegmentRule } from './identity/policy.ts';
+import { contains, parsePrefix } from './identity/prefix.ts';
+import { BASE_BYTES, PathMtu } from './peer/path-mtu.ts';
+import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
+import { tunnelKind, type UnderlayInterface, underlayInterface } from './peer/underlay-interface.ts';
+import { outerBytes, packetLimitBytes, UNDERLAY_MTU_BYTES } from './segment/mtu.ts';
+import type { SessionManager } from './session/session-manager.ts';
+
+export interface PathParts {
+  readonly enabled: boolean;
+  readonly segment: SegmentRule;
+  readonly tapMtuBytes: number;
+  readonly tapName: string;
+  /** Overlay address with prefix of this host. */
+  readonly address: string | null;
+  readonly sealedFd: number;
+  /** A probe left: it counts as control traffic. */
+  readonly onSent: (bytes: number) => void;
+  readonly sessions: SessionManager;
+  readonly dataPlane: DataPlane;
+  readonly peers: PeerTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Tests put their own in place. */
+  readonly interfaceTo?: (ip: string) => UnderlayInterface | null;
+}
+
+const TICK_MS = 50;
+/** How often the interface towards each peer is looked at again. */
+const INTERFACE_MS = 5_000;
+const MAX_IP_BYTES = 65_535;
+/** Different warnings kept. */
+const MAX_WARNINGS = 8;
+
+interface Watched {
+  readonly mtu: PathMtu;
+  endpoint: Endpoint;
+  limitBytes: number;
+  interfaceAtMs: number;
+}
+
+export class Paths {
+  readonly #p: PathParts;
+  /** By node id; bounded by MAX_PEERS. */
+  readonly #watched = new Map<string, Watched>();
+  /** What is wrong underneath, said once each; bounded by MAX_WARNINGS. */
+  readonly #warnings = new Set<string>();
+  #ended = { sent: 0, lost: 0 };
+  #cancel: (() => void) | null = null;
+
+  constructor(parts: PathParts) {
+    this.#p = parts;
+  }
+
+  start(): void {
+    if (this.#p.enabled) this.#cancel = this.#p.clock.every(TICK_MS, () => this.#tick());
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
+  /** Largest outer IP packet to a peer; null until probed. */
+  bytesOf(id: string): number | null {
+    return this.#watched.get(id)?.mtu.bytes ?? null;
+  }
+
+  /** Why the path cannot be used although the peer answers, or null. */
+  troubleOf(id: string): string | null {
+    const small = this.#watched.get(id)?.mtu.tooSmall === true;
+    return small ? `the path carries less than ${BASE_BYTES} bytes` : null;
+  }
+
+  get warnings(): readonly string[] {
+    return [...this.#warnings];
+  }
+
+  /** Probes sent, and those not answered in time, since the start. */
+  get counters(): { readonly sent: number; readonly lost: number } {
+    const { sent, lost } = this.#ended;
+    const all = [...this.#watched.values()].map((path) => path.mtu.counters);
+    return {
+      sent: all.reduce((sum, c) => sum + c.sent, sent),
+      lost: all.reduce((sum, c) => sum + c.lost, lost),
+    };
+  }
+
+  /** The peer's session is up, perhaps again. */
+  up(peer: MemberPeer): void {
+    if (!this.#p.enabled) return;
+    const known = this.#watched.get(peer.id);
+    if (known !== undefined && known.mtu.bytes !== null) return;
+    const { endpoint } = peer;
+    const path = known ?? { mtu: new PathMtu(), endpoint, limitBytes: 0, interfaceAtMs: 0 };
+    this.#watched.set(peer.id, path);
+    this.#begin(peer, path, endpoint);
+  }
+
+  /** The session said where its peer is by now. */
+  moved(peer: MemberPeer, endpoint: Endpoint): void {
+    const path = this.#watched.get(peer.id);
+    if (path !== undefined) this.#begin(peer, path, endpoint);
+  }
+
+  /** The peer no longer answers, or is gone. */
+  down(peer: MemberPeer): void {
+    const path = this.#watched.get(peer.id);
+    if (path === undefined) return;
+    this.#watched.delete(peer.id);
+    this.#ended = {
+      sent: this.#ended.sent + path.mtu.counters.sent,
+      lost: this.#ended.lost + path.mtu.counters.lost,
+    };
+    this.#p.dataPlane.setPacketLimit(peer.slot, 0);
+  }
+
+  acked(peer: MemberPeer, probe: string): void {
+    const path = this.#watched.get(peer.id);
+    if (path?.mtu.acked(this.#p.clock.monotonicMs(), probe) === true) this.#apply(peer, path);
+  }
+
+  #begin(peer: MemberPeer, path: Watched, endpoint: Endpoint): void {
+    const now = this.#p.clock.monotonicMs();
+    path.endpoint = endpoint;
+    path.mtu.begin(now, this.#interfaceBytes(path, now));
+    this.#apply(peer, path);
+    this.#probe(peer, path, now);
+  }
+
+  /** MTU of the interface to the peer, and a warning if that is a tunnel. */
+  #interfaceBytes(path: Watched, nowMs: number): number {
+    const { ip } = path.endpoint;
+    path.interfaceAtMs = nowMs;
+    const found = (this.#p.interfaceTo ?? underlayInterface)(ip);
+    this.#noticeTunnel(ip, found);
+    return Math.min(found?.mtuBytes ?? UNDERLAY_MTU_BYTES, MAX_IP_BYTES);
+  }
+
+  #noticeTunnel(ip: string, found: UnderlayInterface | null): void {
+    const { address, tapName } = this.#p;
+    const overlay = address === null ? null : parsePrefix(address);
+    if (overlay !== null && contains(overlay, ip))
+      return this.#warn(
+        `underlay address ${ip} lies in the overlay ${address}: frames would be sent into themselves`,
+      );
+    if (found === null) return;
+    if (found.name === tapName)
+      return this.#warn(
+        `the route to ${ip} leads into ${tapName}, the overlay itself: correct the route or --underlay`,
+      );
+    const kind = tunnelKind(found.name);
+    if (kind !== null)
+      this.#warn(
+        `the underlay interface ${found.name} is itself a tunnel (${kind}): packets are wrapped twice`,
+      );
+  }
+
+  #warn(text: string): void {
+    if (this.#warnings.has(text) || this.#warnings.size >= MAX_WARNINGS) return;
+    this.#warnings.add(text);
+    this.#p.log.warn({}, text);
+  }
+
+  #tick(): void {
+    const now = this.#p.clock.monotonicMs();
+    for (const [id, path] of this.#watched) {
+      const peer = this.#p.peers.byId(id);
+      if (peer === undefined) this.#watched.delete(id);
+      else this.#watch(peer, path, now);
+    }
+  }
+
+  #watch(peer: MemberPeer, path: Watched, nowMs: number): void {
+    const { mtu } = path;
+    const refused = this.#p.dataPlane.takeTooBig(peer.slot);
+    if (refused || nowMs - path.interfaceAtMs >= INTERFACE_MS) {
+      const before = mtu.bytes;
+      mtu.resize(nowMs, this.#interfaceBytes(path, nowMs));
+      // The interface says nothing new, yet the kernel refuses what we took for fitting: measure again.
+      if (refused && mtu.bytes === before) mtu.tooBig(nowMs);
+    }
+    this.#probe(peer, path, nowMs);
+    this.#apply(peer, path);
+  }
+
+  #probe(peer: MemberPeer, path: Watched, nowMs: number): void {
+    const { sessions, sealedFd, dataPlane, onSent } = this.#p;
+    const outer = outerBytes(path.endpoint.ip.includes(':') ? 6 : 4);
+    const bigAtMs = dataPlane.lastBigTxMs(peer.slot);
+    const lastBigMs = bigAtMs === 0 ? null : bigAtMs + nowMs - dataPlane.nowMs();
+    for (const size of path.mtu.tick(nowMs, lastBigMs)) {
+      const probe = sessions.pathProbe(nowMs, peer.id, size - outer);
+      if (probe === null) return;
+      const error = sendDatagram(sealedFd, probe.bytes, probe.to.ip, probe.to.port);
+      if (error === 0) {
+        path.mtu.sent(nowMs, size, probe.id);
+        onSent(probe.bytes.length);
+      } else if (error === constants.errno.EMSGSIZE) path.mtu.refused(nowMs, size);
+    }
+  }
+
+  /** Tells the workers, and the log when it matters. */
+  #apply(peer: MemberPeer, path: Watched): void {
+    const { segment, tapMtuBytes, dataPlane, log } = this.#p;
+    const family = path.endpoint.ip.includes(':') ? 6 : 4;
+    const pathBytes = path.mtu.bytes;
+    const fits =
+      pathBytes === null ? tapMtuBytes : packetLimitBytes(pathBytes, family, segment.mode, segment.encap);
+    const limitBytes = fits >= tapMtuBytes ? 0 : fits;
+    if (limitBytes === path.limitBytes) return;
+    path.limitBytes = limitBytes;
+    dataPlane.setPacketLimit(peer.slot, limitBytes);
+    log.debug({ peer: peer.name, pathBytes, packetBytes: fits }, 'path MTU');
+  }
+}
