@@ -44,7 +44,7 @@ const flags = sanitize
       '-fsanitize=address,undefined',
       '-fno-sanitize-recover=undefined',
     ]
-  : ['-O2'];
+  : ['-O3'];
 const warnings = ['-Wall', '-Wextra', '-Werror'];
 const language = ['-std=c11', '-D_GNU_SOURCE', '-DNAPI_VERSION=8', '-fPIC', '-shared', '-fvisibility=hidden'];
 mkdirSync(dirname(target), { recursive: true });

@@ -18,9 +18,11 @@ export const DESC_STRIDE = 16;
  * Transmit: OFF and LEN are the Ethernet frame in `bytes`; HDR the number of header bytes that the caller wrote directly
  * before OFF; GSO is gso_type | gso_size << 8; CSUM is csum_start | csum_offset << 16 of the virtio-net header.
  *
- * Receive: OFF and LEN are the opened payload (the datagram itself when it was not opened); HDR the size on the wire, GSO
- * the receiver index, CSUM and FLOW_HASH the low and high word of the counter. Before `writeTap` the caller sets OFF and
- * LEN to the inner frame and HDR to WRITE.
+ * Receive: OFF and LEN are the opened payload (the datagram itself when it was not opened); GSO the receiver index, CSUM and
+ * FLOW_HASH the low and high word of the counter. A descriptor may stand for a run of SEGMENTS neighbours of one flow under
+ * equal encapsulation headers: OFF and LEN are then the first of them, BYTES the sum of their lengths; WIRE is the sum of
+ * sizes on the wire. (These words share memory with the transmit side's addresses.) Before `writeTap` the caller sets OFF
+ * and LEN to the (first) inner frame and HDR to WRITE.
  */
 export const D = {
   OFF: 0,
@@ -39,6 +41,9 @@ export const D = {
   HDR: 13,
   GSO: 14,
   CSUM: 15,
+  SEGMENTS: 7,
+  BYTES: 9,
+  WIRE: 10,
 } as const;
 
 /** The TAP gave, or may get, a checksum that holds only the pseudo-header sum. */
@@ -54,20 +59,30 @@ export const F_FROM_LISTENER = 8;
 export const FROM_STRIDE = 6;
 
 export interface FrameBatch {
+  /** Slots. */
   readonly capacity: number;
+  /** Descriptors: one per slot on the way out, many per slot on the way in (UDP_GRO). */
+  readonly frames: number;
   readonly bytes: Uint8Array;
   readonly desc: Int32Array;
   readonly from: Int32Array;
 }
 
-/** Allocates a batch of 1 to 256 frames; memory that no frame has touched stays unused. */
-export function createFrameBatch(capacity: number): FrameBatch {
+/** Datagrams that the kernel joins in one message at most (UDP_GRO_CNT_MAX). */
+export const GRO_MAX_DATAGRAMS = 64;
+
+/**
+ * Allocates a batch of 1 to 256 slots; memory that no frame has touched stays unused. A batch for receiving has
+ * GRO_MAX_DATAGRAMS descriptors for each slot: `frames` = capacity * GRO_MAX_DATAGRAMS.
+ */
+export function createFrameBatch(capacity: number, frames = capacity): FrameBatch {
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > BATCH_MAX_FRAMES)
     throw new RangeError(`a frame batch has 1 to ${BATCH_MAX_FRAMES} frames`);
   return {
     capacity,
+    frames,
     bytes: new Uint8Array(capacity * SLOT_BYTES),
-    desc: new Int32Array(capacity * DESC_STRIDE),
-    from: new Int32Array(capacity * FROM_STRIDE),
+    desc: new Int32Array(frames * DESC_STRIDE),
+    from: new Int32Array(frames * FROM_STRIDE),
   };
 }

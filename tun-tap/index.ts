@@ -12,6 +12,7 @@ import { native } from './native-binding.ts';
 
 export { OpeningKey, ReplayWindow, SealingKey } from './aead.ts';
 export * from './frame-batch.ts';
+export { type JoinedFrame, joinFrames, splitFrame, type VnetHeader } from './offload.ts';
 export { KIND, RECV, Receiver, type ReceiveSession, WRITE } from './receiver.ts';
 export { E, E_STRIDE, SEND, type SealedTunnel, Transmitter } from './transmitter.ts';
 
@@ -19,9 +20,17 @@ export { E, E_STRIDE, SEND, type SealedTunnel, Transmitter } from './transmitter
 export interface TapOptions {
   /** IFF_MULTI_QUEUE: further opens of the same name add queues. */
   readonly multiQueue?: boolean;
-  /** TUN_F_CSUM: frames may come with a checksum that only holds the pseudo-header sum (F_NEEDS_CSUM). */
-  readonly checksumOffload?: boolean;
+  /**
+   * What the stack may leave undone in the frames it hands over: TUN_F bits. TSO and USO need CSUM. The kernel may know
+   * fewer; what it took is in the answer. Default none.
+   */
+  readonly offloads?: number;
 }
+
+/** linux/if_tun.h: unfinished checksums; TCP super-frames, with ECN; UDP super-frames (Linux 6.2). */
+export const TUN_F = { CSUM: 1, TSO4: 2, TSO6: 4, TSO_ECN: 8, USO4: 0x20, USO6: 0x40 } as const;
+export const TUN_F_TSO = TUN_F.TSO4 | TUN_F.TSO6 | TUN_F.TSO_ECN;
+export const TUN_F_USO = TUN_F.USO4 | TUN_F.USO6;
 
 /**
  * Opens `name` as a TAP (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR), non-blocking, making it if it does not exist. A TAP made
@@ -31,9 +40,12 @@ export interface TapOptions {
 export function openTap(
   name: string,
   options: TapOptions = {},
-): { readonly fd: number; readonly name: string } {
-  return native.openTap(name, Number(options.multiQueue ?? false), Number(options.checksumOffload ?? false));
+): { readonly fd: number; readonly name: string; readonly offloads: number } {
+  return native.openTap(name, Number(options.multiQueue ?? false), options.offloads ?? 0);
 }
+
+/** Writes a TCP super-frame to nobody. 0, or the errno of a kernel that refuses it. The interface must be up. */
+export const probeSuperFrame = (fd: number): number => native.probeSuperFrame(fd);
 
 /** Sets hardware address (6 bytes), MTU in bytes and the up flag, in this order, each if given. */
 export function configureInterface(
@@ -60,6 +72,8 @@ export interface UdpOptions {
   readonly sendBufferBytes?: number;
   /** Never receives: least buffer and a filter that drops all. */
   readonly sendOnly?: boolean;
+  /** UDP_GRO: the kernel may hand over neighbours of a flow as one message. */
+  readonly join?: boolean;
 }
 
 export interface UdpSocket {
@@ -68,6 +82,10 @@ export interface UdpSocket {
   /** What the kernel granted. */
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
+  /** The kernel knows UDP_SEGMENT. */
+  readonly segments: boolean;
+  /** UDP_GRO is on. */
+  readonly joins: boolean;
 }
 
 const DEFAULT_BUFFER_BYTES = 8 << 20;
@@ -77,14 +95,16 @@ const DEFAULT_BUFFER_BYTES = 8 << 20;
  * @throws Error EADDRINUSE, EADDRNOTAVAIL, EINVAL for an address that is no IP literal
  */
 export function openUdp(options: UdpOptions): UdpSocket {
-  return native.openUdp(
+  const { segments, joins, ...socket } = native.openUdp(
     options.address,
     options.port,
     Number(options.reusePort ?? false),
     options.receiveBufferBytes ?? DEFAULT_BUFFER_BYTES,
     options.sendBufferBytes ?? DEFAULT_BUFFER_BYTES,
     Number(options.sendOnly ?? false),
+    Number(options.join ?? false),
   );
+  return { ...socket, segments: segments === 1, joins: joins === 1 };
 }
 
 /** Sends one datagram; for control traffic. Returns 0 or an errno. */

@@ -23,7 +23,8 @@ interface NativeTransmitter {
   setEndpoint(tunnel: number, ip: string, port: number): void;
   clear(tunnel: number): void;
   readTap(fd: number): number;
-  send(entries: Int32Array, count: number): number;
+  segmenting(enable: number): number;
+  send(entries: Int32Array, count: number): void;
 }
 
 interface NativeReceiver {
@@ -37,7 +38,8 @@ interface NativeReceiver {
   ): void;
   remove(index: number): void;
   receiveSealed(fd: number): number;
-  receivePlain(fd: number): number;
+  receivePlain(fd: number, geneve: number): number;
+  setJoining(on: number): void;
   writeTap(fd: number, count: number, mtu: number): number;
   copyOut(frame: number, into: Uint8Array, at: number, max: number): number;
 }
@@ -54,6 +56,7 @@ interface NativeOpeningKey {
 
 interface NativeBatch {
   readonly capacity: number;
+  readonly frames: number;
   readonly bytes: Uint8Array;
   readonly desc: Int32Array;
   readonly from: Int32Array;
@@ -63,8 +66,9 @@ interface NativeBinding {
   openTap(
     name: string,
     multiQueue: number,
-    checksumOffload: number,
-  ): { readonly fd: number; readonly name: string };
+    offloads: number,
+  ): { readonly fd: number; readonly name: string; readonly offloads: number };
+  probeSuperFrame(fd: number): number;
   setMac(name: string, mac: Uint8Array): void;
   setMtu(name: string, bytes: number): void;
   setUp(name: string): void;
@@ -78,11 +82,14 @@ interface NativeBinding {
     receiveBytes: number,
     sendBytes: number,
     sendOnly: number,
+    joined: number,
   ): {
     readonly fd: number;
     readonly port: number;
     readonly receiveBufferBytes: number;
     readonly sendBufferBytes: number;
+    readonly segments: number;
+    readonly joins: number;
   };
   sendDatagram(fd: number, bytes: Uint8Array, ip: string, port: number): number;
   socketDrops(fd: number): number;
@@ -92,6 +99,17 @@ interface NativeBinding {
   signalEventFd(fd: number): number;
   drainEventFd(fd: number): number;
   readClock(into: Float64Array): void;
+  splitFrame(
+    frame: Uint8Array,
+    flags: number,
+    gsoType: number,
+    gsoSize: number,
+    csum: number,
+    maxPacketBytes: number,
+    complete: number,
+    into: Uint8Array,
+  ): number;
+  joinFrames(list: Uint8Array, into: Uint8Array): number;
   openPacketSocket(name: string): number;
   sendPacket(fd: number, frame: Uint8Array): number;
   receivePackets(fd: number, batch: NativeBatch): number;
@@ -103,6 +121,7 @@ interface NativeBinding {
     batch: NativeBatch,
     counters: Float64Array,
     sockets: Int32Array,
+    limits: Int32Array,
   ) => NativeTransmitter;
   readonly Receiver: new (
     batch: NativeBatch,

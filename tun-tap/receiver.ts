@@ -78,14 +78,19 @@ export class Receiver {
     this.#native.remove(index);
   }
 
-  /** Receives one batch of the sealed port. Returns the number of datagrams described. */
+  /** Whether neighbours of a flow are joined into super-frames, which the TAP must take (`probeSuperFrame`). Default on. */
+  setJoining(on: boolean): void {
+    this.#native.setJoining(Number(on));
+  }
+
+  /** Receives one batch of the sealed port. Returns the number of descriptors filled: datagrams, or runs of them. */
   receiveSealed(fd: number): number {
     return this.#native.receiveSealed(fd);
   }
 
-  /** Receives one batch of a plain port, unparsed. */
-  receivePlain(fd: number): number {
-    return this.#native.receivePlain(fd);
+  /** The same for a plain port, whose datagrams are VXLAN (0) or Geneve (1); read only as far as joining needs. */
+  receivePlain(fd: number, geneve: 0 | 1): number {
+    return this.#native.receivePlain(fd, geneve);
   }
 
   /** Writes every frame among the first `count` whose HDR is WRITE. `mtu` is the TAP's, in bytes. Returns those written. */

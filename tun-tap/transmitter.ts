@@ -6,9 +6,12 @@ import type { FrameBatch } from './frame-batch.ts';
 import { native } from './native-binding.ts';
 
 /** Int32 words per send entry. */
-export const E_STRIDE = 4;
-/** Words of an entry: frame of the batch, tunnel, socket of the pool; STATUS is filled by `send`. */
-export const E = { FRAME: 0, TUNNEL: 1, SOCKET: 2, STATUS: 3 } as const;
+export const E_STRIDE = 6;
+/**
+ * Words of an entry: frame of the batch, tunnel, socket of the pool. `send` fills the rest: what became of it, and how many
+ * datagrams and bytes (without outer IP and UDP headers) it took.
+ */
+export const E = { FRAME: 0, TUNNEL: 1, SOCKET: 2, STATUS: 3, PACKETS: 4, BYTES: 5 } as const;
 
 /** What became of an entry. */
 export const SEND = {
@@ -27,6 +30,8 @@ export const SEND = {
   ERROR: 7,
   /** The checksum to complete lies outside the frame. */
   CSUM: 8,
+  /** A super-frame that cannot be cut: its headers contradict each other, or its datagrams are larger than the path takes. */
+  SPLIT: 9,
 } as const;
 
 export interface SealedTunnel {
@@ -47,17 +52,22 @@ export class Transmitter {
   /** By tunnel: the next counter of its current key, exact up to 2^52. */
   readonly counters: Float64Array;
 
-  /** @param counters memory for the counters, `maxTunnels` long; pass a shared one to read it from another thread */
+  /**
+   * @param counters memory for the counters, `maxTunnels` long; pass a shared one to read it from another thread
+   * @param limits by tunnel: the largest inner IP packet in bytes, 0 for no limit; TCP super-frames are cut to fit it
+   */
   constructor(
     batch: FrameBatch,
     options: {
       readonly maxTunnels: number;
       readonly sockets: readonly number[];
       readonly counters?: Float64Array;
+      readonly limits?: Int32Array;
     },
   ) {
     this.counters = options.counters ?? new Float64Array(options.maxTunnels);
-    this.#native = new native.Transmitter(batch, this.counters, Int32Array.from(options.sockets));
+    const limits = options.limits ?? new Int32Array(options.maxTunnels);
+    this.#native = new native.Transmitter(batch, this.counters, Int32Array.from(options.sockets), limits);
   }
 
   /** Gives the tunnel a key that was never used before; its counter starts at 0. */
@@ -84,8 +94,18 @@ export class Transmitter {
     return this.#native.readTap(fd);
   }
 
-  /** Sends `count` entries, mixing destinations. Returns the datagrams that the kernel took. */
-  send(entries: Int32Array, count: number): number {
-    return this.#native.send(entries, count);
+  /** Whether runs of equal datagrams leave as one UDP_SEGMENT message; off for good where the kernel refuses it. */
+  setSegmenting(on: boolean): void {
+    this.#native.segmenting(Number(on));
+  }
+
+  /** Sockets on which the kernel has refused UDP_SEGMENT (EIO, EINVAL) so far. */
+  get segmentingRefused(): number {
+    return this.#native.segmenting(-1);
+  }
+
+  /** Sends `count` entries, mixing destinations; each entry's STATUS, PACKETS and BYTES say what became of it. */
+  send(entries: Int32Array, count: number): void {
+    this.#native.send(entries, count);
   }
 }

@@ -38,11 +38,12 @@ export const DROP = {
   handshake: 31,
   gossip: 32,
   noPeer: 33,
+  superFrame: 34,
 } as const;
 
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-export const DROP_COUNT = 34;
+export const DROP_COUNT = 35;
 
 export interface DropInfo {
   readonly label: string;
@@ -123,6 +124,11 @@ export const DROP_TABLE: readonly DropInfo[] = [
     why: 'A membership datagram that does not open, repeats, or is malformed.',
   },
   { label: 'no_peer', directions: rx, why: 'There is no room for another peer.' },
+  {
+    label: 'super_frame',
+    directions: tx,
+    why: 'A super-frame that cannot be cut: contradictory headers, or datagrams larger than the path takes.',
+  },
 ];
 
 /** The number of a label, or 0. */

@@ -82,14 +82,13 @@ export class ReceivePath {
     this.#p = parts;
   }
 
-  /** One batch of the sealed port. Returns datagrams received. */
+  /** One batch of the sealed port. Returns descriptors: datagrams, or runs of them. */
   runSealed(fd: number): number {
     const { receiver, batch } = this.#p;
     const n = receiver.receiveSealed(fd);
     for (let i = 0; i < n; i++) {
       const at = i * DESC_STRIDE;
-      const wireBytes = batch.desc[at + D.HDR]!;
-      batch.desc[at + D.HDR] = 0;
+      const wireBytes = batch.desc[at + D.WIRE]!;
       this.#settle(i, this.#sealed(i, at, wireBytes));
     }
     if (n > 0) this.#write(n);
@@ -99,27 +98,27 @@ export class ReceivePath {
   /** One batch of the plain port. */
   runPlain(fd: number): number {
     const { receiver, batch, tables, worker } = this.#p;
-    const n = receiver.receivePlain(fd);
+    const n = receiver.receivePlain(fd, this.plainIsGeneve ? 1 : 0);
     const totals = worker * TOTALS_STRIDE;
     for (let i = 0; i < n; i++) {
       const at = i * DESC_STRIDE;
-      tables.totals[totals + T.PLAIN_PACKETS]! += 1;
-      tables.totals[totals + T.PLAIN_BYTES]! += batch.desc[at + D.LEN]!;
+      tables.totals[totals + T.PLAIN_PACKETS]! += batch.desc[at + D.SEGMENTS]!;
+      tables.totals[totals + T.PLAIN_BYTES]! += batch.desc[at + D.WIRE]!;
       this.#settle(i, batch.desc[at + D.STATUS] === RECV.OK ? this.#plain(i, at) : DROP.garbage);
     }
     if (n > 0) this.#write(n);
     return n;
   }
 
-  #drop(reason: number): void {
-    this.#p.tables.totals[this.#p.worker * TOTALS_STRIDE + TOTAL_DROPS + reason]! += 1;
+  #drop(reason: number, frames = 1): void {
+    this.#p.tables.totals[this.#p.worker * TOTALS_STRIDE + TOTAL_DROPS + reason]! += frames;
   }
 
   /** Marks a frame for writing, or counts why not. */
   #settle(i: number, drop: number): void {
     if (drop === HANDED_UP) return;
     if (drop === DROP.none) this.#p.batch.desc[i * DESC_STRIDE + D.HDR] = WRITE;
-    else this.#drop(drop);
+    else this.#drop(drop, this.#p.batch.desc[i * DESC_STRIDE + D.SEGMENTS]!);
   }
 
   #sealed(i: number, at: number, wireBytes: number): number {
@@ -129,7 +128,7 @@ export class ReceivePath {
     const kind = d[at + D.KIND]!;
     const totals = worker * TOTALS_STRIDE;
     if (status === RECV.OK && (kind === KIND.VXLAN || kind === KIND.GENEVE)) {
-      tables.totals[totals + T.PACKETS]! += 1;
+      tables.totals[totals + T.PACKETS]! += d[at + D.SEGMENTS]!;
       tables.totals[totals + T.PACKET_BYTES]! += wireBytes;
       return this.#unwrap(i, at, kind === KIND.GENEVE, true, d[at + D.TUNNEL]!);
     }
@@ -167,7 +166,7 @@ export class ReceivePath {
     w[meta + R.INDEX] = d[at + D.GSO]!;
     w[meta + R.COUNTER_LO] = d[at + D.CSUM]!;
     w[meta + R.COUNTER_HI] = d[at + D.FLOW_HASH]!;
-    w[meta + R.WIRE] = wireBytes > 0 ? wireBytes : d[at + D.LEN]!;
+    w[meta + R.WIRE] = wireBytes;
     w[meta + R.FLAGS] = d[at + D.FLAGS]! & F_FROM_LISTENER ? 1 : 0;
     const from = i * FROM_STRIDE;
     for (let k = 0; k < FROM_STRIDE; k++) w[meta + R.FROM + k] = batch.from[from + k]!;
@@ -217,16 +216,20 @@ export class ReceivePath {
     const partial = sealed && (batch.bytes[off + 7]! & PARTIAL_BIT) !== 0;
     d[at + D.OFF] = off + headerBytes;
     d[at + D.LEN] = len - headerBytes;
+    d[at + D.BYTES]! -= headerBytes * d[at + D.SEGMENTS]!;
     d[at + D.FLAGS] = partial ? F_PARTIAL : sealed ? 0 : F_REPAIR;
-    return this.#admit(segment, slot, off + headerBytes, len - headerBytes, sealed);
+    return this.#admit(at, segment, slot, sealed);
   }
 
   /** Encapsulation of the plain port; set once, when the segment is. */
   plainIsGeneve = false;
 
-  #admit(segment: number, slot: number, off: number, len: number, sealed: boolean): number {
+  /** Descriptor `at` may be a run; what holds for its first frame holds for all. */
+  #admit(at: number, segment: number, slot: number, sealed: boolean): number {
     const { batch, tables, remote, worker, clock } = this.#p;
     const b = batch.bytes;
+    const off = batch.desc[at + D.OFF]!;
+    const len = batch.desc[at + D.LEN]!;
     if (len < MIN_FRAME_BYTES) return DROP.runt;
     const mtu = tables.segments[segment * SEGMENT_STRIDE + S.MTU]!;
     if (len > (sealed ? mtu + ETHERNET_BYTES : MAX_PLAIN_FRAME)) return DROP.oversize;
@@ -248,8 +251,8 @@ export class ReceivePath {
       return DROP.macSpoof;
     }
     const peer = (worker * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
-    tables.peerCounters[peer + P.FRAMES]! += 1;
-    tables.peerCounters[peer + P.BYTES]! += len;
+    tables.peerCounters[peer + P.FRAMES]! += batch.desc[at + D.SEGMENTS]!;
+    tables.peerCounters[peer + P.BYTES]! += batch.desc[at + D.BYTES]!;
     tables.peerCounters[peer + P.LAST_MS] = clock[0]!;
     return DROP.none;
   }
@@ -263,11 +266,11 @@ export class ReceivePath {
       if (d[at + D.HDR] !== WRITE) continue;
       const status = d[at + D.STATUS]!;
       if (status !== RECV.OK) {
-        this.#drop(DROP_OF_RECV[status]!);
+        this.#drop(DROP_OF_RECV[status]!, d[at + D.SEGMENTS]!);
         continue;
       }
-      tables.totals[totals + T.FRAMES]! += 1;
-      tables.totals[totals + T.FRAME_BYTES]! += d[at + D.LEN]!;
+      tables.totals[totals + T.FRAMES]! += d[at + D.SEGMENTS]!;
+      tables.totals[totals + T.FRAME_BYTES]! += d[at + D.BYTES]!;
     }
   }
 }

@@ -44,6 +44,7 @@ DROP_OF_SEND[SEND.UNREACHABLE] = DROP.unreachable;
 DROP_OF_SEND[SEND.REFUSED] = DROP.refused;
 DROP_OF_SEND[SEND.ERROR] = DROP.txError;
 DROP_OF_SEND[SEND.CSUM] = DROP.csum;
+DROP_OF_SEND[SEND.SPLIT] = DROP.superFrame;
 
 export interface TransmitParts {
   readonly batch: FrameBatch;
@@ -95,7 +96,9 @@ export class TransmitPath {
     const segmentAt = this.#segment * SEGMENT_STRIDE;
     if (tables.segments[segmentAt + S.USED] !== 1) return DROP.vni;
     if (len < MIN_FRAME_BYTES) return DROP.runt;
-    if (len > tables.segments[segmentAt + S.MTU]! + ETHERNET_BYTES) return DROP.oversize;
+    // A super-frame is cut to size when it is sent.
+    if (len > tables.segments[segmentAt + S.MTU]! + ETHERNET_BYTES && (d[at + D.GSO]! & 0xff) === 0)
+      return DROP.oversize;
     const srcHi = d[at + D.SRC_HI]!;
     const srcLo = d[at + D.SRC_LO]!;
     if ((srcHi & 0x100) !== 0 || (srcHi | srcLo) === 0) return DROP.sourceMac;
@@ -154,10 +157,11 @@ export class TransmitPath {
     if (this.#count === MAX_ENTRIES) this.#flush();
     const { batch, tables, sendingSockets } = this.#p;
     const at = this.#count * E_STRIDE;
-    const plain = (tables.peerFlags[slot]! & PEER_PLAIN) !== 0 && sendingSockets > 0;
+    const spread =
+      sendingSockets > 0 && ((tables.peerFlags[slot]! & PEER_PLAIN) !== 0 || tables.peerSpread[slot] === 1);
     this.#entries[at + E.FRAME] = i;
     this.#entries[at + E.TUNNEL] = slot;
-    this.#entries[at + E.SOCKET] = plain
+    this.#entries[at + E.SOCKET] = spread
       ? 1 + (batch.desc[i * DESC_STRIDE + D.FLOW_HASH]! % sendingSockets)
       : 0;
     this.#count++;
@@ -174,22 +178,18 @@ export class TransmitPath {
       if (status !== SEND.OK) {
         this.#drop(DROP_OF_SEND[status]!);
         if (status === SEND.NO_TUNNEL || status === SEND.EXHAUSTED) tables.peerWanted[slot] = 1;
+        else if (status === SEND.TOO_BIG) tables.peerTooBig[slot] = 1;
         continue;
       }
-      const d = entries[at + E.FRAME]! * DESC_STRIDE;
-      const frameBytes = batch.desc[d + D.LEN]!;
-      const wireBytes = frameBytes + batch.desc[d + D.HDR]!;
+      const packets = entries[at + E.PACKETS]!;
+      const wireBytes = entries[at + E.BYTES]!;
       const peer = (worker * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
-      tables.peerCounters[peer + P.FRAMES]! += 1;
-      tables.peerCounters[peer + P.BYTES]! += frameBytes;
+      tables.peerCounters[peer + P.FRAMES]! += packets;
+      tables.peerCounters[peer + P.BYTES]! += batch.desc[entries[at + E.FRAME]! * DESC_STRIDE + D.LEN]!;
       tables.peerCounters[peer + P.LAST_MS] = clock[0]!;
-      if ((tables.peerFlags[slot]! & PEER_PLAIN) !== 0) {
-        tables.totals[totals + T.PLAIN_PACKETS]! += 1;
-        tables.totals[totals + T.PLAIN_BYTES]! += wireBytes;
-      } else {
-        tables.totals[totals + T.PACKETS]! += 1;
-        tables.totals[totals + T.PACKET_BYTES]! += wireBytes + 32;
-      }
+      const isPlain = (tables.peerFlags[slot]! & PEER_PLAIN) !== 0;
+      tables.totals[totals + (isPlain ? T.PLAIN_PACKETS : T.PACKETS)]! += packets;
+      tables.totals[totals + (isPlain ? T.PLAIN_BYTES : T.PACKET_BYTES)]! += wireBytes;
     }
     this.#count = 0;
   }

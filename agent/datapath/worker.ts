@@ -7,7 +7,7 @@
  */
 import { GCProfiler } from 'node:v8';
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { createFrameBatch, Receiver, readClock, Transmitter, WaitSet } from 'tun-tap';
+import { createFrameBatch, GRO_MAX_DATAGRAMS, Receiver, readClock, Transmitter, WaitSet } from 'tun-tap';
 import type { Ack, Command, WorkerSettings } from './commands.ts';
 import { Fdb, type FdbMemory } from './fdb.ts';
 import { ReceivePath } from './receive.ts';
@@ -34,7 +34,10 @@ const TURNS = 4;
 
 const { settings, tables, ring, localFdb, remoteFdb, port } = workerData as WorkerStart;
 const clock = new Float64Array(16);
-const batch = createFrameBatch(BATCH_FRAMES);
+const batch =
+  settings.kind === 'transmit'
+    ? createFrameBatch(BATCH_FRAMES)
+    : createFrameBatch(BATCH_FRAMES, BATCH_FRAMES * GRO_MAX_DATAGRAMS);
 const remote = new Fdb({
   memory: remoteFdb,
   generations: tables.peerGeneration,
@@ -93,6 +96,7 @@ function runTransmit(): void {
     maxTunnels: MAX_SLOTS,
     sockets: settings.sendFds,
     counters: tables.nextCounter,
+    limits: tables.peerPacketLimit,
   });
   const local = new Fdb({
     memory: localFdb,
@@ -176,10 +180,9 @@ function runReceive(): void {
       handleCommands(apply);
     }
     path.plainIsGeneve = tables.segments[S.GENEVE] === 1;
-    if ((ready & 2) !== 0)
-      for (let turn = 0; turn < TURNS && path.runSealed(settings.sealedFd) === BATCH_FRAMES; turn++);
+    if ((ready & 2) !== 0) for (let turn = 0; turn < TURNS && path.runSealed(settings.sealedFd) > 0; turn++);
     if ((ready & 4) !== 0 && settings.plainFd !== null)
-      for (let turn = 0; turn < TURNS && path.runPlain(settings.plainFd) === BATCH_FRAMES; turn++);
+      for (let turn = 0; turn < TURNS && path.runPlain(settings.plainFd) > 0; turn++);
     if (ready > 1) litter();
   }
 }

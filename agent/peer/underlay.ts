@@ -71,13 +71,19 @@ export function openUnderlay(settings: UnderlaySettings): Underlay {
     const sealedFd = open('sealed UDP socket', '--underlay', {
       address: listen.ip,
       port: listen.port,
+      join: true,
       ...buffers,
     });
     fds.push(sealedFd);
     const sendFds = [sealedFd];
     let plainFd: number | null = null;
     if (plainPort !== null) {
-      plainFd = open('plain UDP socket', '--underlay', { address: listen.ip, port: plainPort, ...buffers });
+      plainFd = open('plain UDP socket', '--underlay', {
+        address: listen.ip,
+        port: plainPort,
+        join: true,
+        ...buffers,
+      });
       fds.push(plainFd);
       for (let i = 0; i < settings.sendPorts; i++) {
         const fd = open('sending UDP socket', '--underlay', {

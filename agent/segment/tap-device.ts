@@ -4,7 +4,16 @@
  * Called by agent.ts; the data path gets the descriptor only.
  */
 import { execFile } from 'node:child_process';
-import { closeFd, configureInterface, interfaceMac, interfaceMtu, openTap } from 'tun-tap';
+import {
+  closeFd,
+  configureInterface,
+  interfaceMac,
+  interfaceMtu,
+  openTap,
+  TUN_F,
+  TUN_F_TSO,
+  TUN_F_USO,
+} from 'tun-tap';
 import { WeftError } from '../errors.ts';
 
 export interface TapSettings {
@@ -62,7 +71,7 @@ function explain(error: unknown, name: string): WeftError {
 export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
   let opened: { readonly fd: number; readonly name: string };
   try {
-    opened = openTap(settings.name, { multiQueue: true, checksumOffload: true });
+    opened = openTap(settings.name, { multiQueue: true, offloads: TUN_F.CSUM | TUN_F_TSO | TUN_F_USO });
   } catch (error) {
     throw explain(error, settings.name);
   }

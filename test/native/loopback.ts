@@ -82,7 +82,7 @@ export class Loopback {
       assert.equal(sendDatagram(this.from.fd, datagram, '127.0.0.1', this.port), 0);
     for (let seen = 0; seen < datagrams.length; ) {
       assert.equal(this.#wait.wait(2000), 1, `${seen} of ${datagrams.length} datagrams came`);
-      const n = plain ? this.receiver.receivePlain(this.fd) : this.receiver.receiveSealed(this.fd);
+      const n = plain ? this.receiver.receivePlain(this.fd, 0) : this.receiver.receiveSealed(this.fd);
       for (let i = 0; i < n; i++, seen++) see(this.descriptor(i), seen);
     }
   }

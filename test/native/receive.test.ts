@@ -57,7 +57,7 @@ test('a sealed datagram is opened in place and described: tunnel, lane, counter,
       assert.equal(d[D.TUNNEL], 5);
       assert.equal(d[D.LANE], 3);
       assert.equal(d[D.FLAGS], F_FROM_LISTENER);
-      assert.equal(d[D.HDR], sent.length);
+      assert.equal(d[D.WIRE], sent.length);
       assert.equal(d[D.GSO]! >>> 0, INDEX | 3);
       assert.equal(d[D.CSUM]! >>> 0, 0x2345_6789);
       assert.equal(d[D.FLOW_HASH], 1);
@@ -139,7 +139,7 @@ test('an index that nobody has keeps its header for a reset, and no tunnel', () 
       assert.equal(d[D.KIND], KIND.UNKNOWN_INDEX);
       assert.equal(d[D.TUNNEL], -1);
       assert.deepEqual(loop.payload(d), stray.slice(0, 16));
-      assert.equal(d[D.HDR], stray.length);
+      assert.equal(d[D.WIRE], stray.length);
     });
   });
 });
@@ -298,7 +298,7 @@ test('copyOut copies no more than there is, was asked for, or fits', () => {
 test('a socket that is closed or no socket gives no datagrams', () => {
   withSession((loop) => {
     assert.equal(loop.receiver.receiveSealed(-1), 0);
-    assert.equal(loop.receiver.receivePlain(-1), 0);
+    assert.equal(loop.receiver.receivePlain(-1, 0), 0);
     assert.equal(loop.receiver.receiveSealed(loop.fd), 0);
   });
 });

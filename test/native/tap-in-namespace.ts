@@ -27,6 +27,7 @@ import {
   SLOT_BYTES,
   sendPacket,
   Transmitter,
+  TUN_F,
   WaitSet,
   WRITE,
 } from 'tun-tap';
@@ -40,7 +41,7 @@ const EXPERIMENTAL = 0x88b5;
 const HEADROOM = 128;
 
 configureInterface('lo', { up: true });
-const tap = openTap('t0', { multiQueue: true, checksumOffload: true });
+const tap = openTap('t0', { multiQueue: true, offloads: TUN_F.CSUM });
 configureInterface('t0', { mac: MAC, mtu: MTU, up: true });
 execFileSync('ip', ['address', 'add', '10.9.0.1/24', 'dev', 't0']);
 const batch = createFrameBatch(64);
@@ -73,7 +74,7 @@ function deliver(frame: Uint8Array, flags: number, fd = tap.fd): { status: numbe
   receiver.writeTap(fd, 1, MTU);
   const sizes: number[] = [];
   while (arrived.wait(sizes.length > 0 ? 20 : 100) !== 0) {
-    const n = reader.receivePlain(service.fd);
+    const n = reader.receivePlain(service.fd, 0);
     for (let i = 0; i < n; i++) sizes.push(inbox.desc[i * DESC_STRIDE + D.LEN]!);
   }
   return { status: statusOf(0), sizes };

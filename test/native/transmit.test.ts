@@ -49,11 +49,16 @@ class Sender {
     return d;
   }
 
-  /** Sends (frame, tunnel, socket) entries; the statuses and what `send` returned. */
+  /** Sends (frame, tunnel, socket) entries; the statuses and the number of datagrams. */
   send(list: readonly (readonly [number, number, number])[]): { sent: number; statuses: number[] } {
     const entries = new Int32Array(list.length * E_STRIDE).fill(-1);
     for (const [i, words] of list.entries()) entries.set(words, i * E_STRIDE);
-    const sent = this.transmitter.send(entries, list.length);
+    this.transmitter.send(entries, list.length);
+    const sent = list.reduce(
+      (n, _, i) =>
+        n + (entries[i * E_STRIDE + E.STATUS] === SEND.OK ? entries[i * E_STRIDE + E.PACKETS]! : 0),
+      0,
+    );
     return { sent, statuses: list.map((_, i) => entries[i * E_STRIDE + E.STATUS]!) };
   }
 
@@ -224,7 +229,7 @@ test('a plain frame leaves as it is, with its checksum completed once for every 
   loop.exchange([], () => {}, true);
   let n = 0;
   while (n < 2) {
-    const got = loop.receiver.receivePlain(loop.fd);
+    const got = loop.receiver.receivePlain(loop.fd, 0);
     for (let i = 0; i < got; i++)
       assert.deepEqual(loop.payload(loop.descriptor(i)), Uint8Array.from([...HEADER, ...expected]));
     n += got;

@@ -2,7 +2,7 @@
  * Far end of a helper process inside a namespace, started by data-plane.test.ts: a TAP and the data path with keys that the
  * test gives it, and no control plane.
  */
-import { configureInterface, openTap, openUdp } from 'tun-tap';
+import { configureInterface, openTap, openUdp, TUN_F } from 'tun-tap';
 import { systemClock } from '../../agent/clock.ts';
 import { DataPlane } from '../../agent/datapath/data-plane.ts';
 import { ip } from '../../agent/lab/command.ts';
@@ -38,7 +38,7 @@ const TAP = 'weft0';
 let plane: DataPlane | null = null;
 
 async function start(end: DataPlaneEnd): Promise<void> {
-  const tap = openTap(TAP, { multiQueue: true, checksumOffload: true });
+  const tap = openTap(TAP, { multiQueue: true, offloads: TUN_F.CSUM });
   configureInterface(TAP, { mac: end.mac, mtu: end.mtuBytes, up: true });
   await ip(['address', 'add', end.overlay, 'dev', TAP]);
   const sealed = openUdp({ address: end.local, port: SEALED_PORT });

@@ -8,7 +8,7 @@
 #include <node_api.h>
 #include <stdint.h>
 
-#define MAX_ARGS 6
+#define MAX_ARGS 8
 
 struct args {
   size_t count;

@@ -6,8 +6,13 @@
 #ifndef TUN_TAP_FRAME_H
 #define TUN_TAP_FRAME_H
 
+#include <linux/virtio_net.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* Linux 6.2; headers of Debian 12 are older */
+#endif
 
 struct frame_view {
   uint16_t l3;        /* offset of the IP header from the frame's start */

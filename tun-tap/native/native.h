@@ -13,6 +13,7 @@ int wait_register(napi_env env, napi_value exports);
 int key_register(napi_env env, napi_value exports);
 int raw_register(napi_env env, napi_value exports);
 int transmit_register(napi_env env, napi_value exports);
+int offload_register(napi_env env, napi_value exports);
 int receive_register(napi_env env, napi_value exports);
 
 #endif

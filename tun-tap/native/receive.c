@@ -2,7 +2,8 @@
  * The way in: receive a batch, open it in place, and write what TypeScript let through to the TAP. Functions stand in the
  * order in which a datagram meets them.
  *
- *   UDP --recvmmsg--> slot: type, sizes, index, flags, window check, open, window set --(TypeScript)--> TAP
+ *   UDP --recvmmsg, UDP_GRO--> slot, datagram by datagram: type, sizes, index, flags, window check, open, window set
+ *       --join neighbours of a flow--> descriptor --(TypeScript)--> writev --> TAP
  *
  * Everything that can be refused without the cipher is refused before it. The window is asked before opening to save
  * work and set only after the tag has verified, packet by packet, so that a duplicate in the same batch is seen.
@@ -14,29 +15,51 @@
 #include "address.h"
 #include "args.h"
 #include "batch.h"
+#include "join.h"
 #include "repair.h"
 #include "seal.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+/* Received bytes that the second-level cache can still hold while they are opened and written. */
+#define BATCH_BYTES (256 * 1024)
+#define BATCH_MIN_MESSAGES 8
 
 struct receiver {
   struct batch batch;
   napi_ref batch_ref;
   struct sessions sessions;
   struct mss_cache mss;
+  int joining;
+  uint32_t described; /* descriptors filled by the batch under way */
+  uint32_t pieces;
+  uint32_t want;        /* messages to ask for next */
+  struct run *run;      /* by descriptor */
+  uint32_t *first;      /* by descriptor: its payloads after the first frame, in piece */
+  struct iovec *piece;
   struct mmsghdr message[BATCH_MAX_FRAMES];
   struct iovec iov[BATCH_MAX_FRAMES];
   union address from[BATCH_MAX_FRAMES];
+  union {
+    struct cmsghdr align;
+    uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t))];
+  } control[BATCH_MAX_FRAMES];
 };
 
 static void receiver_free(napi_env env, void *data, void *hint) {
   struct receiver *r = data;
   (void)hint;
   sessions_free(&r->sessions);
+  free(r->run);
+  free(r->first);
+  free(r->piece);
   napi_delete_reference(env, r->batch_ref);
   free(r);
 }
@@ -53,11 +76,20 @@ static napi_value receiver_new(napi_env env, napi_callback_info info) {
   if (max < 1 || max > SESSIONS_MAX || workers < 1 || worker < 0 || worker >= workers)
     return throw_type(env, "Receiver: maxSessions, worker or workers out of range");
   struct receiver *r = calloc(1, sizeof *r);
-  if (!r || !sessions_init(&r->sessions, (uint32_t)max, (int)worker, (int)workers)) {
+  if (!r || !(r->run = calloc(batch.frames, sizeof *r->run)) || !(r->first = calloc(batch.frames, sizeof *r->first)) ||
+      !(r->piece = calloc(batch.frames, sizeof *r->piece)) ||
+      !sessions_init(&r->sessions, (uint32_t)max, (int)worker, (int)workers)) {
+    if (r) {
+      free(r->run);
+      free(r->first);
+      free(r->piece);
+    }
     free(r);
     return throw_errno(env, "Receiver", ENOMEM);
   }
   r->batch = batch;
+  r->want = batch.capacity;
+  r->joining = 1;
   napi_get_cb_info(env, info, NULL, NULL, &self, NULL);
   napi_create_reference(env, a.at[0], 1, &r->batch_ref);
   if (napi_wrap(env, self, r, receiver_free, NULL, NULL) != napi_ok) {
@@ -96,27 +128,94 @@ static napi_value remove_session(napi_env env, napi_callback_info info) {
 
 /* One recvmmsg into the slots. Returns the count, 0 when nothing was there. */
 static int receive_batch(struct receiver *r, int fd) {
-  uint32_t n = r->batch.capacity;
+  uint32_t n = r->want;
   for (uint32_t i = 0; i < n; i++) {
     r->iov[i] = (struct iovec){batch_slot(&r->batch, i), 65535};
     r->message[i].msg_hdr = (struct msghdr){.msg_name = &r->from[i], .msg_namelen = sizeof r->from[i],
-                                            .msg_iov = &r->iov[i], .msg_iovlen = 1};
+                                            .msg_iov = &r->iov[i], .msg_iovlen = 1,
+                                            .msg_control = r->control[i].bytes,
+                                            .msg_controllen = sizeof r->control[i].bytes};
   }
   int got;
   do {
     got = recvmmsg(fd, r->message, n, 0, NULL);
   } while (got < 0 && errno == EINTR);
-  return got < 0 ? 0 : got;
+  r->described = 0;
+  r->pieces = 0;
+  if (got <= 0) return 0;
+  size_t bytes = 1;
+  for (int i = 0; i < got; i++) bytes += r->message[i].msg_len;
+  size_t fitting = BATCH_BYTES / (bytes / (size_t)got + 1);
+  r->want = fitting < BATCH_MIN_MESSAGES ? BATCH_MIN_MESSAGES : fitting > r->batch.capacity ? r->batch.capacity : (uint32_t)fitting;
+  if (r->want > r->batch.capacity) r->want = r->batch.capacity;
+  return got;
 }
 
-static int32_t *describe(struct receiver *r, uint32_t i) {
-  int32_t *d = batch_desc(&r->batch, i);
+/* Size of the datagrams that the kernel joined in a message (udp(7) UDP_GRO); the whole message when it joined none. */
+static size_t datagram_size(struct msghdr *h, size_t len) {
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+    int size = 0;
+    if (c->cmsg_level != SOL_UDP || c->cmsg_type != UDP_GRO || c->cmsg_len < CMSG_LEN(sizeof size)) continue;
+    memcpy(&size, CMSG_DATA(c), sizeof size);
+    if (size > 0 && (size_t)size < len) return (size_t)size;
+  }
+  return len;
+}
+
+/* The next descriptor, for `len` bytes at p of message m; not yet counted. */
+static int32_t *describe(struct receiver *r, uint32_t m, const uint8_t *p, size_t len) {
+  int32_t *d = batch_desc(&r->batch, r->described);
   memset(d, 0, DESC_STRIDE * sizeof *d);
-  d[D_OFF] = (int32_t)(batch_slot(&r->batch, i) - r->batch.bytes);
-  d[D_LEN] = (int32_t)r->message[i].msg_len;
+  d[D_OFF] = (int32_t)(p - r->batch.bytes);
+  d[D_LEN] = (int32_t)len;
+  d[D_WIRE] = (int32_t)len;
+  d[D_SEGMENTS] = 1;
   d[D_TUNNEL] = -1;
-  address_words(&r->from[i], batch_from(&r->batch, i));
+  address_words(&r->from[m], batch_from(&r->batch, r->described));
   return d;
+}
+
+/* Length of the encapsulation header (RFC 7348 §5, RFC 8926 §3.4) before the inner frame; 0 if it cannot be one. */
+static size_t encap_length(const uint8_t *p, size_t len, int geneve) {
+  size_t n = geneve ? 8 + (size_t)(p[0] & 0x3f) * 4 : 8;
+  return len >= n + 14 ? n : 0;
+}
+
+static int same_sender(const struct receiver *r, uint32_t i, uint32_t j) {
+  const int32_t *a = batch_from(&r->batch, i), *b = batch_from(&r->batch, j);
+  return a[0] == b[0] && memcmp(a + 2, b + 2, 4 * sizeof *a) == 0;
+}
+
+/*
+ * Counts descriptor d, the newest, unless its frame continues the run of the one before it. Both come from one sender
+ * under one encapsulation header, so whatever TypeScript decides about the first holds for all.
+ */
+static void join_or_keep(struct receiver *r, int32_t *d, int geneve, int partial_allowed) {
+  uint8_t *p = r->batch.bytes + d[D_OFF];
+  size_t len = (size_t)d[D_LEN], encap = len > 8 ? encap_length(p, len, geneve) : 0;
+  uint32_t i = r->described;
+  d[D_BYTES] = d[D_LEN];
+  r->run[i].segments = 1;
+  r->run[i].open = 0;
+  if (encap && r->joining) {
+    int partial = partial_allowed && (p[7] & 0x80);
+    struct run *before = i > 0 ? &r->run[i - 1] : NULL;
+    int32_t *b = d - DESC_STRIDE;
+    if (before && before->open && b[D_TUNNEL] == d[D_TUNNEL] && b[D_KIND] == d[D_KIND] && same_sender(r, i - 1, i) &&
+        memcmp(before->frame - encap, p, encap) == 0) {
+      size_t at = join_extend(before, p + encap, len - encap, partial);
+      if (at) {
+        r->piece[r->pieces++] = (struct iovec){p + encap + at, len - encap - at};
+        b[D_SEGMENTS]++;
+        b[D_BYTES] += d[D_LEN];
+        b[D_WIRE] += d[D_WIRE];
+        return;
+      }
+    }
+    join_begin(&r->run[i], p + encap, len - encap, partial);
+    r->first[i] = r->pieces;
+  }
+  r->described++;
 }
 
 /* Types other than sealed data: told by type and size, handed up unread. */
@@ -140,7 +239,6 @@ static int32_t open_sealed(struct receiver *r, uint8_t *p, size_t len, int32_t *
   int lane = (int)(index & 15);
   uint64_t counter = seal_u64(p + 8);
   d[D_LANE] = lane;
-  d[D_HDR] = (int32_t)len;
   d[D_GSO] = (int32_t)index;
   d[D_CSUM] = (int32_t)(uint32_t)counter;
   d[D_FLOW_HASH] = (int32_t)(uint32_t)(counter >> 32);
@@ -167,7 +265,21 @@ static int32_t open_sealed(struct receiver *r, uint8_t *p, size_t len, int32_t *
   return RECV_OK;
 }
 
-/* receiveSealed(fd) -> datagrams described */
+static void take_sealed(struct receiver *r, uint32_t m, uint8_t *p, size_t len) {
+  int32_t *d = describe(r, m, p, len);
+  if (len < 1) d[D_STATUS] = RECV_GARBAGE;
+  else if (p[0] != SEAL_TYPE) d[D_STATUS] = classify(p, len, d);
+  else if (len < SEAL_MIN) d[D_STATUS] = RECV_GARBAGE;
+  else d[D_STATUS] = open_sealed(r, p, len, d);
+  if (d[D_STATUS] == RECV_OK && (d[D_KIND] == KIND_VXLAN || d[D_KIND] == KIND_GENEVE)) {
+    join_or_keep(r, d, d[D_KIND] == KIND_GENEVE, 1);
+  } else {
+    r->run[r->described].segments = 1;
+    r->run[r->described++].open = 0;
+  }
+}
+
+/* receiveSealed(fd) -> descriptors filled */
 static napi_value receive_sealed(napi_env env, napi_callback_info info) {
   struct args a;
   int64_t fd;
@@ -175,31 +287,42 @@ static napi_value receive_sealed(napi_env env, napi_callback_info info) {
   struct receiver *r = a.self;
   int n = receive_batch(r, (int)fd);
   for (int i = 0; i < n; i++) {
-    int32_t *d = describe(r, (uint32_t)i);
     uint8_t *p = batch_slot(&r->batch, (uint32_t)i);
-    size_t len = r->message[i].msg_len;
-    if (len < 1) d[D_STATUS] = RECV_GARBAGE;
-    else if (p[0] != SEAL_TYPE) d[D_STATUS] = classify(p, len, d);
-    else if (len < SEAL_MIN) d[D_STATUS] = RECV_GARBAGE;
-    else d[D_STATUS] = open_sealed(r, p, len, d);
+    size_t left = r->message[i].msg_len, size = datagram_size(&r->message[i].msg_hdr, left);
+    do {
+      size_t len = left < size ? left : size;
+      if (r->described == r->batch.frames) break;
+      take_sealed(r, (uint32_t)i, p, len);
+      p += len;
+      left -= len;
+    } while (left > 0);
   }
-  return value_int(env, n);
+  return value_int(env, r->described);
 }
 
-/* receivePlain(fd) -> datagrams described; nothing is parsed here */
+/* receivePlain(fd, geneve) -> descriptors filled; nothing is parsed here but to join */
 static napi_value receive_plain(napi_env env, napi_callback_info info) {
   struct args a;
-  int64_t fd;
-  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &fd)) return NULL;
+  int64_t fd, geneve;
+  if (!args_read(env, info, 2, &a) || !a.self || !args_int(env, a.at[0], &fd) || !args_int(env, a.at[1], &geneve))
+    return NULL;
   struct receiver *r = a.self;
   int n = receive_batch(r, (int)fd);
   for (int i = 0; i < n; i++) {
-    int32_t *d = describe(r, (uint32_t)i);
-    d[D_KIND] = KIND_PLAIN;
-    d[D_HDR] = 0;
-    d[D_STATUS] = r->message[i].msg_len ? RECV_OK : RECV_GARBAGE;
+    uint8_t *p = batch_slot(&r->batch, (uint32_t)i);
+    size_t left = r->message[i].msg_len, size = datagram_size(&r->message[i].msg_hdr, left);
+    do {
+      size_t len = left < size ? left : size;
+      if (r->described == r->batch.frames) break;
+      int32_t *d = describe(r, (uint32_t)i, p, len);
+      d[D_KIND] = KIND_PLAIN;
+      d[D_STATUS] = len ? RECV_OK : RECV_GARBAGE;
+      join_or_keep(r, d, geneve != 0, 0);
+      p += len;
+      left -= len;
+    } while (left > 0);
   }
-  return value_int(env, n);
+  return value_int(env, r->described);
 }
 
 static int32_t write_status(int error) {
@@ -210,14 +333,23 @@ static int32_t write_status(int error) {
   }
 }
 
-static int32_t write_frame(struct receiver *r, int fd, const int32_t *d, size_t mtu) {
+/* Frame i of the batch as one write: header, first frame, then the payloads that joined it. */
+static int32_t write_frame(struct receiver *r, int fd, uint32_t i, const int32_t *d, size_t mtu) {
   uint8_t *frame = r->batch.bytes + d[D_OFF];
   size_t len = (size_t)d[D_LEN];
+  struct run *run = &r->run[i];
   struct virtio_net_hdr h = {0};
-  if ((d[D_FLAGS] & F_PARTIAL) && !repair_partial(frame, len, &h)) return RECV_CSUM;
-  if ((d[D_FLAGS] & F_REPAIR) && !repair_plain(&r->mss, frame, len, mtu, &h)) return RECV_CSUM;
-  struct iovec v[2] = {{&h, VNET_HDR_BYTES}, {frame, len}};
-  while (writev(fd, v, 2) < 0)
+  struct iovec v[2 + JOIN_MAX_SEGMENTS] = {{&h, VNET_HDR_BYTES}, {frame, len}};
+  int n = 2;
+  if (run->segments > 1) {
+    if (frame != run->frame || len != run->len || !join_finish(run, &h)) return RECV_CSUM;
+    for (uint32_t k = 0; k + 1 < run->segments; k++) v[n++] = r->piece[r->first[i] + k];
+  } else if ((d[D_FLAGS] & F_PARTIAL) && !repair_partial(frame, len, &h)) {
+    return RECV_CSUM;
+  } else if ((d[D_FLAGS] & F_REPAIR) && !repair_plain(&r->mss, frame, len, mtu, &h)) {
+    return RECV_CSUM;
+  }
+  while (writev(fd, v, n) < 0)
     if (errno != EINTR) return write_status(errno);
   return RECV_OK;
 }
@@ -231,14 +363,14 @@ static napi_value write_tap(napi_env env, napi_callback_info info) {
     return NULL;
   struct receiver *r = a.self;
   int written = 0;
-  for (int64_t i = 0; i < count && i < r->batch.capacity; i++) {
+  for (int64_t i = 0; i < count && i < r->described; i++) {
     int32_t *d = batch_desc(&r->batch, (uint32_t)i);
     if (d[D_HDR] != 1) continue;
-    if (!batch_inside(&r->batch, (uint32_t)i, d[D_OFF], d[D_LEN], 0)) {
+    if (!batch_holds(&r->batch, d[D_OFF], d[D_LEN])) {
       d[D_STATUS] = RECV_TAP_ERROR;
       continue;
     }
-    d[D_STATUS] = write_frame(r, (int)fd, d, (size_t)mtu);
+    d[D_STATUS] = write_frame(r, (int)fd, (uint32_t)i, d, (size_t)mtu);
     written += d[D_STATUS] == RECV_OK;
   }
   return value_int(env, written);
@@ -254,14 +386,23 @@ static napi_value copy_out(napi_env env, napi_callback_info info) {
       !args_int(env, a.at[2], &at) || !args_int(env, a.at[3], &max))
     return NULL;
   struct receiver *r = a.self;
-  if (frame < 0 || frame >= r->batch.capacity || at < 0 || max < 0 || (size_t)at > n) return value_int(env, 0);
+  if (frame < 0 || frame >= r->described || at < 0 || max < 0 || (size_t)at > n) return value_int(env, 0);
   const int32_t *d = batch_desc(&r->batch, (uint32_t)frame);
-  if (!batch_inside(&r->batch, (uint32_t)frame, d[D_OFF], d[D_LEN], 0)) return value_int(env, 0);
+  if (!batch_holds(&r->batch, d[D_OFF], d[D_LEN])) return value_int(env, 0);
   size_t len = (size_t)d[D_LEN];
   if (len > (size_t)max) len = (size_t)max;
   if (len > n - (size_t)at) len = n - (size_t)at;
   memcpy(into + at, r->batch.bytes + d[D_OFF], len);
   return value_int(env, (int64_t)len);
+}
+
+/* setJoining(on) */
+static napi_value set_joining(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t on;
+  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &on)) return NULL;
+  ((struct receiver *)a.self)->joining = on != 0;
+  return value_undefined(env);
 }
 
 int receive_register(napi_env env, napi_value exports) {
@@ -271,6 +412,7 @@ int receive_register(napi_env env, napi_value exports) {
       {"receiveSealed", NULL, receive_sealed, NULL, NULL, NULL, napi_default, NULL},
       {"receivePlain", NULL, receive_plain, NULL, NULL, NULL, napi_default, NULL},
       {"writeTap", NULL, write_tap, NULL, NULL, NULL, napi_default, NULL},
+      {"setJoining", NULL, set_joining, NULL, NULL, NULL, napi_default, NULL},
       {"copyOut", NULL, copy_out, NULL, NULL, NULL, napi_default, NULL},
   };
   napi_value type;

@@ -11,11 +11,9 @@
 
 #include <linux/virtio_net.h>
 #include <stddef.h>
-#include <stdint.h>
+#include "frame.h"
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* Linux 6.2; headers of Debian 12 are older */
-#endif
+#include <stdint.h>
 
 #define MSS_CACHE_ENTRIES 1024 /* direct-mapped by flow hash; a collision costs a smaller segment size, nothing else */
 

@@ -2,9 +2,9 @@
  * The way out: drain the TAP, and seal and send what TypeScript decided. Functions stand in the order in which a frame
  * meets them.
  *
- *   TAP --readv--> slot --(TypeScript: header, peers)--> seal into the arena --sendmmsg--> UDP
+ *   TAP --readv--> slot --(TypeScript: header, peers)--> cut, seal into the arena --sendmmsg--> UDP
  *
- * A flooded frame goes to several peers, each under its own key: frames are sealed from their slot into an output
+ * A flooded frame goes to several peers, each under its own key: frames are sealed from their slot into the outbox's
  * arena, never in place, which costs the cipher nothing. A counter is spent before its packet is sent and never used
  * again, whatever becomes of the packet.
  */
@@ -15,21 +15,19 @@
 #include "args.h"
 #include "batch.h"
 #include "frame.h"
+#include "outbox.h"
 #include "repair.h"
 #include "seal.h"
+#include "split.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
-#define E_STRIDE 4
-#define SEND_GROUP 64
-#define ARENA_BYTES (SEND_GROUP * 2048 + SLOT_BYTES + 64)
-#define MAX_SOCKETS 32
 #define MAX_TUNNELS 4096
-
-enum entry_word { E_FRAME, E_TUNNEL, E_SOCKET, E_STATUS };
+/* Read no further than this before sealing: what was read is still in the second-level cache then. */
+#define DRAIN_BYTES (192 * 1024)
 
 enum tunnel_mode { TUNNEL_NONE, TUNNEL_SEALED, TUNNEL_PLAIN };
 
@@ -42,18 +40,13 @@ struct tunnel {
 
 struct transmitter {
   struct batch batch;
-  napi_ref batch_ref, counters_ref;
-  uint32_t tunnels, sockets;
-  double *counters; /* per tunnel: the next counter; doubles are exact up to 2^53 and JavaScript reads them */
-  int fds[MAX_SOCKETS], families[MAX_SOCKETS];
+  napi_ref batch_ref, counters_ref, limits_ref;
+  uint32_t tunnels;
+  double *counters;      /* per tunnel: the next counter; doubles are exact up to 2^53 and JavaScript reads them */
+  const int32_t *limits; /* per tunnel: the largest inner IP packet, 0 for no limit; JavaScript writes them */
   struct tunnel *tunnel;
-  size_t used; /* of the arena */
-  uint32_t queued;
-  int32_t *queued_entry[SEND_GROUP];
-  struct mmsghdr message[SEND_GROUP];
-  struct iovec iov[SEND_GROUP];
-  union address to[SEND_GROUP];
-  uint8_t arena[ARENA_BYTES];
+  struct split split;
+  struct outbox out;
 };
 
 static void tunnel_reset(struct tunnel *t) {
@@ -67,25 +60,27 @@ static void transmitter_free(napi_env env, void *data, void *hint) {
   for (uint32_t i = 0; i < x->tunnels; i++) tunnel_reset(&x->tunnel[i]);
   napi_delete_reference(env, x->batch_ref);
   napi_delete_reference(env, x->counters_ref);
+  napi_delete_reference(env, x->limits_ref);
   free(x->tunnel);
   free(x);
 }
 
-/* new Transmitter(batch, counters: Float64Array(maxTunnels), sockets: Int32Array) */
+/* new Transmitter(batch, counters: Float64Array(maxTunnels), sockets: Int32Array, limits: Int32Array(maxTunnels)) */
 static napi_value transmitter_new(napi_env env, napi_callback_info info) {
   struct args a;
   struct batch batch;
   napi_typedarray_type type;
-  size_t tunnels, sockets;
-  int32_t *fds;
+  size_t tunnels, sockets, limited;
+  int32_t *fds, *limits;
   void *counters;
   napi_value self;
-  if (!args_read(env, info, 3, &a) || !batch_from_object(env, a.at[0], &batch) ||
-      !args_int32s(env, a.at[2], &fds, &sockets))
+  if (!args_read(env, info, 4, &a) || !batch_from_object(env, a.at[0], &batch) ||
+      !args_int32s(env, a.at[2], &fds, &sockets) || !args_int32s(env, a.at[3], &limits, &limited))
     return NULL;
   if (napi_get_typedarray_info(env, a.at[1], &type, &tunnels, &counters, NULL, NULL) != napi_ok ||
-      type != napi_float64_array || tunnels < 1 || tunnels > MAX_TUNNELS || sockets < 1 || sockets > MAX_SOCKETS)
-    return throw_type(env, "Transmitter: counters or sockets out of range");
+      type != napi_float64_array || tunnels < 1 || tunnels > MAX_TUNNELS || sockets < 1 || sockets > OUTBOX_SOCKETS ||
+      limited < tunnels)
+    return throw_type(env, "Transmitter: counters, limits or sockets out of range");
   struct transmitter *x = calloc(1, sizeof *x);
   if (!x || !(x->tunnel = calloc(tunnels, sizeof *x->tunnel))) {
     free(x);
@@ -93,17 +88,20 @@ static napi_value transmitter_new(napi_env env, napi_callback_info info) {
   }
   x->batch = batch;
   x->tunnels = (uint32_t)tunnels;
-  x->sockets = (uint32_t)sockets;
   x->counters = counters;
+  x->limits = limits;
+  x->out.sockets = (uint32_t)sockets;
   for (size_t i = 0; i < sockets; i++) {
     union address own;
     socklen_t len = sizeof own;
-    x->fds[i] = fds[i];
-    x->families[i] = getsockname(fds[i], &own.any, &len) == 0 ? own.any.sa_family : AF_INET;
+    x->out.fds[i] = fds[i];
+    x->out.segmenting[i] = 1;
+    x->out.families[i] = getsockname(fds[i], &own.any, &len) == 0 ? own.any.sa_family : AF_INET;
   }
   napi_get_cb_info(env, info, NULL, NULL, &self, NULL);
   napi_create_reference(env, a.at[0], 1, &x->batch_ref);
   napi_create_reference(env, a.at[1], 1, &x->counters_ref);
+  napi_create_reference(env, a.at[3], 1, &x->limits_ref);
   if (napi_wrap(env, self, x, transmitter_free, NULL, NULL) != napi_ok) {
     transmitter_free(env, x, NULL);
     return NULL;
@@ -212,7 +210,8 @@ static napi_value read_tap(napi_env env, napi_callback_info info) {
   if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &fd)) return NULL;
   struct transmitter *x = a.self;
   uint32_t n = 0;
-  while (n < x->batch.capacity) {
+  size_t bytes = 0;
+  while (n < x->batch.capacity && bytes < DRAIN_BYTES) {
     struct virtio_net_hdr h;
     struct iovec v[2] = {{&h, VNET_HDR_BYTES}, {batch_slot(&x->batch, n), SLOT_FRAME}};
     ssize_t got = readv((int)fd, v, 2);
@@ -222,61 +221,93 @@ static napi_value read_tap(napi_env env, napi_callback_info info) {
       break;
     }
     if (got < VNET_HDR_BYTES) continue;
+    bytes += (size_t)got;
     describe(x, n++, (size_t)got - VNET_HDR_BYTES, &h);
   }
   return value_int(env, n);
 }
 
-static int32_t status_of(int error) {
-  switch (error) {
-    case EMSGSIZE: return SEND_TOO_BIG;
-    case EAGAIN: case ENOBUFS: return SEND_BUSY;
-    case ENETUNREACH: case EHOSTUNREACH: case ENETDOWN: case EHOSTDOWN: case ECONNREFUSED: case EADDRNOTAVAIL:
-      return SEND_UNREACHABLE;
-    case EPERM: case EACCES: return SEND_REFUSED;
-    default: return SEND_ERROR;
-  }
-}
-
-/* Sends what is queued for one socket. A message that fails gets its status and the rest go on. Returns datagrams sent. */
-static int flush(struct transmitter *x, int fd) {
-  uint32_t at = 0, sent = 0, tries = 0;
-  while (at < x->queued) {
-    int n = sendmmsg(fd, x->message + at, x->queued - at, 0);
-    if (n > 0) {
-      at += (uint32_t)n;
-      sent += (uint32_t)n;
-      tries = 0;
-      continue;
-    }
-    if (errno == EINTR || ((errno == ENOBUFS || errno == EAGAIN) && tries++ < 3)) continue;
-    x->queued_entry[at++][E_STATUS] = status_of(errno);
-    tries = 0;
-  }
-  x->queued = 0;
-  x->used = 0;
-  return (int)sent;
-}
-
-/* Builds the datagram of one entry: {base, len} of what goes on the wire, or a status. */
-static int32_t build(struct transmitter *x, uint32_t slot, struct tunnel *t, const int32_t *d, struct iovec *out) {
-  uint8_t *frame = x->batch.bytes + d[D_OFF], *header = frame - d[D_HDR];
-  size_t len = (size_t)(d[D_HDR] + d[D_LEN]);
-  int partial = (d[D_FLAGS] & F_NEEDS_CSUM) != 0;
-  if (t->mode == TUNNEL_PLAIN) {
-    *out = (struct iovec){header, len};
-    return SEND_OK;
-  }
+/* Seals `len` bytes at `from` into the outbox: one datagram of entry e. */
+static int32_t add_sealed(struct transmitter *x, struct tunnel *t, int32_t *e, const uint8_t *from, size_t len) {
+  uint32_t slot = (uint32_t)e[E_TUNNEL];
   uint64_t counter = (uint64_t)x->counters[slot];
   if (counter >= COUNTER_LIMIT) return SEND_EXHAUSTED;
+  size_t bytes = SEAL_HEADER + len + AEAD_TAG_BYTES;
+  uint8_t *to = outbox_room(&x->out, bytes, 1);
+  if (!to) return SEND_ERROR;
   x->counters[slot] = (double)(counter + 1);
-  uint8_t *to = x->arena + x->used;
-  seal_header(to, t->suite, t->inner, t->flags, t->index, counter);
-  if (d[D_HDR] >= 8) header[7] = (uint8_t)((header[7] & 0x7f) | (partial ? 0x80 : 0));
-  if (!aead_seal(t->key, counter, to, SEAL_HEADER, header, len, to + SEAL_HEADER)) return SEND_ERROR;
-  *out = (struct iovec){to, SEAL_HEADER + len + AEAD_TAG_BYTES};
-  x->used += (out->iov_len + 63) & ~(size_t)63;
+  seal_header(to, t->suite, t->inner, e[E_SOCKET] == 0 ? t->flags : t->flags & ~FLAG_FROM_LISTENER, t->index, counter);
+  if (!aead_seal(t->key, counter, to, SEAL_HEADER, from, len, to + SEAL_HEADER)) return SEND_ERROR;
+  struct iovec piece = {to, bytes};
+  outbox_take(&x->out, bytes);
+  if (!outbox_add(&x->out, e, &t->to, &piece, 1)) return SEND_UNREACHABLE;
+  e[E_PACKETS]++;
+  e[E_BYTES] += (int32_t)bytes;
   return SEND_OK;
+}
+
+/* One whole frame, header directly before it. */
+static int32_t send_frame(struct transmitter *x, struct tunnel *t, int32_t *e, const int32_t *d) {
+  uint8_t *frame = x->batch.bytes + d[D_OFF], *header = frame - d[D_HDR];
+  size_t len = (size_t)(d[D_HDR] + d[D_LEN]);
+  if (t->mode == TUNNEL_SEALED) {
+    if (d[D_HDR] >= 8) header[7] = (uint8_t)((header[7] & 0x7f) | (d[D_FLAGS] & F_NEEDS_CSUM ? 0x80 : 0));
+    return add_sealed(x, t, e, header, len);
+  }
+  struct iovec piece = {header, len};
+  if (!outbox_room(&x->out, 0, 1)) return SEND_ERROR;
+  if (!outbox_add(&x->out, e, &t->to, &piece, 1)) return SEND_UNREACHABLE;
+  e[E_PACKETS] = 1;
+  e[E_BYTES] = (int32_t)len;
+  return SEND_OK;
+}
+
+/*
+ * A segment of a super-frame under a seal: its headers are stamped over the end of the payload before it, so that the
+ * cipher reads one contiguous text, and what they covered is put back (another copy of the frame may follow).
+ */
+static int32_t send_sealed_segment(struct transmitter *x, struct tunnel *t, int32_t *e, const int32_t *d, uint32_t i) {
+  uint8_t saved[SPLIT_MAX_HEADER + SLOT_HEADROOM];
+  size_t n, at = split_payload(&x->split, i, &n), header = (size_t)x->split.view.header, encap = (size_t)d[D_HDR];
+  const uint8_t *first = x->batch.bytes + d[D_OFF] - encap;
+  uint8_t *start = x->batch.bytes + d[D_OFF] + at - header - encap;
+  memcpy(saved, start, encap + header);
+  memmove(start, first, encap);
+  if (encap >= 8) start[7] |= 0x80;
+  split_stamp(&x->split, i, start + encap, NULL);
+  int32_t status = add_sealed(x, t, e, start, encap + header + n);
+  memcpy(start, saved, encap + header);
+  return status;
+}
+
+/* A segment in the clear: headers in the arena, the payload from its slot, the checksum finished. */
+static int32_t send_plain_segment(struct transmitter *x, struct tunnel *t, int32_t *e, const int32_t *d, uint32_t i) {
+  size_t n, at = split_payload(&x->split, i, &n), header = (size_t)x->split.view.header, encap = (size_t)d[D_HDR];
+  uint8_t *frame = x->batch.bytes + d[D_OFF], *to = outbox_room(&x->out, encap + header, 2);
+  if (!to) return SEND_ERROR;
+  memcpy(to, frame - encap, encap);
+  split_stamp(&x->split, i, to + encap, frame + at);
+  struct iovec pieces[2] = {{to, encap + header}, {frame + at, n}};
+  outbox_take(&x->out, encap + header);
+  if (!outbox_add(&x->out, e, &t->to, pieces, 2)) return SEND_UNREACHABLE;
+  e[E_PACKETS]++;
+  e[E_BYTES] += (int32_t)(encap + header + n);
+  return SEND_OK;
+}
+
+static int32_t send_super(struct transmitter *x, struct tunnel *t, int32_t *e, const int32_t *d) {
+  uint32_t c = (uint32_t)d[D_CSUM];
+  struct virtio_net_hdr h = {.flags = d[D_FLAGS] & F_NEEDS_CSUM ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0,
+                             .gso_type = (uint8_t)d[D_GSO], .gso_size = (uint16_t)(d[D_GSO] >> 8),
+                             .csum_start = (uint16_t)c, .csum_offset = (uint16_t)(c >> 16)};
+  if (!split_plan(&x->split, x->batch.bytes + d[D_OFF], (size_t)d[D_LEN], &h, (size_t)x->limits[e[E_TUNNEL]]))
+    return SEND_SPLIT;
+  int32_t status = SEND_OK;
+  for (uint32_t i = 0; i < x->split.segments && status == SEND_OK; i++) {
+    if (x->out.messages == OUTBOX_MESSAGES) outbox_flush(&x->out);
+    status = t->mode == TUNNEL_SEALED ? send_sealed_segment(x, t, e, d, i) : send_plain_segment(x, t, e, d, i);
+  }
+  return status;
 }
 
 /* A plain frame leaves with a complete checksum; completing it once serves every copy. */
@@ -288,7 +319,20 @@ static int complete_once(struct transmitter *x, int32_t *d) {
   return 1;
 }
 
-/* send(entries, count) -> datagrams handed to the kernel; each entry's STATUS says what became of it */
+static int32_t send_entry(struct transmitter *x, int32_t *e) {
+  uint32_t slot = (uint32_t)e[E_TUNNEL], frame = (uint32_t)e[E_FRAME];
+  if (slot >= x->tunnels || frame >= x->batch.capacity || (uint32_t)e[E_SOCKET] >= x->out.sockets) return SEND_ERROR;
+  struct tunnel *t = &x->tunnel[slot];
+  int32_t *d = batch_desc(&x->batch, frame);
+  if (t->mode == TUNNEL_NONE || t->to.any.sa_family == AF_UNSPEC) return SEND_NO_TUNNEL;
+  if (d[D_HDR] > SLOT_HEADROOM || !batch_inside(&x->batch, frame, d[D_OFF], d[D_LEN], d[D_HDR])) return SEND_ERROR;
+  if (x->out.messages == OUTBOX_MESSAGES) outbox_flush(&x->out);
+  if (d[D_GSO] & 0xff) return send_super(x, t, e, d);
+  if (t->mode == TUNNEL_PLAIN && !complete_once(x, d)) return SEND_CSUM;
+  return send_frame(x, t, e, d);
+}
+
+/* send(entries, count) -> undefined; each entry's STATUS, PACKETS and BYTES say what became of it */
 static napi_value send_entries(napi_env env, napi_callback_info info) {
   struct args a;
   int32_t *entries;
@@ -299,41 +343,26 @@ static napi_value send_entries(napi_env env, napi_callback_info info) {
     return NULL;
   struct transmitter *x = a.self;
   if (count < 0 || (size_t)count * E_STRIDE > words) return throw_type(env, "send: count beyond the entries");
-  int sent = 0, socket = -1;
   for (int64_t i = 0; i < count; i++) {
     int32_t *e = entries + i * E_STRIDE;
-    uint32_t slot = (uint32_t)e[E_TUNNEL], frame = (uint32_t)e[E_FRAME], s = (uint32_t)e[E_SOCKET];
-    e[E_STATUS] = SEND_ERROR;
-    if (slot >= x->tunnels || frame >= x->batch.capacity || s >= x->sockets) continue;
-    struct tunnel *t = &x->tunnel[slot];
-    int32_t *d = batch_desc(&x->batch, frame);
-    if (t->mode == TUNNEL_NONE || t->to.any.sa_family == AF_UNSPEC) {
-      e[E_STATUS] = SEND_NO_TUNNEL;
-      continue;
-    }
-    if (!batch_inside(&x->batch, frame, d[D_OFF], d[D_LEN], d[D_HDR])) continue;
-    if (t->mode == TUNNEL_PLAIN && !complete_once(x, d)) {
-      e[E_STATUS] = SEND_CSUM;
-      continue;
-    }
-    size_t need = (size_t)(d[D_HDR] + d[D_LEN]) + SEAL_MIN + 64;
-    if (x->queued && (socket != (int)s || x->queued == SEND_GROUP || x->used + need > ARENA_BYTES))
-      sent += flush(x, x->fds[socket]);
-    socket = (int)s;
-    uint32_t q = x->queued;
-    if (!address_for(&t->to, x->families[s], &x->to[q])) {
-      e[E_STATUS] = SEND_UNREACHABLE;
-      continue;
-    }
-    e[E_STATUS] = build(x, slot, t, d, &x->iov[q]);
-    if (e[E_STATUS] != SEND_OK) continue;
-    x->message[q].msg_hdr = (struct msghdr){.msg_name = &x->to[q], .msg_namelen = address_len(&x->to[q]),
-                                            .msg_iov = &x->iov[q], .msg_iovlen = 1};
-    x->queued_entry[q] = e;
-    x->queued = q + 1;
+    e[E_STATUS] = SEND_OK;
+    e[E_PACKETS] = 0;
+    e[E_BYTES] = 0;
+    int32_t status = send_entry(x, e);
+    if (status != SEND_OK) e[E_STATUS] = status;
   }
-  if (x->queued) sent += flush(x, x->fds[socket]);
-  return value_int(env, sent);
+  outbox_flush(&x->out);
+  return value_undefined(env);
+}
+
+/* segmenting(enable) -> sockets on which the kernel refused UDP_SEGMENT so far; enable 0 or 1 sets all sockets, -1 only asks */
+static napi_value segmenting(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t enable;
+  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &enable)) return NULL;
+  struct transmitter *x = a.self;
+  if (enable >= 0) memset(x->out.segmenting, enable != 0, sizeof x->out.segmenting);
+  return value_int(env, x->out.refused);
 }
 
 int transmit_register(napi_env env, napi_value exports) {
@@ -343,6 +372,7 @@ int transmit_register(napi_env env, napi_value exports) {
       {"setEndpoint", NULL, set_endpoint, NULL, NULL, NULL, napi_default, NULL},
       {"clear", NULL, clear_tunnel, NULL, NULL, NULL, napi_default, NULL},
       {"readTap", NULL, read_tap, NULL, NULL, NULL, napi_default, NULL},
+      {"segmenting", NULL, segmenting, NULL, NULL, NULL, napi_default, NULL},
       {"send", NULL, send_entries, NULL, NULL, NULL, napi_default, NULL},
   };
   napi_value type;

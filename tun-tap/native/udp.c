@@ -12,11 +12,18 @@
 #include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <arpa/inet.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
 #endif
@@ -40,15 +47,25 @@ static int drop_all(int fd) {
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-/* openUdp(address, port, reusePort, receiveBytes, sendBytes, sendOnly) -> {fd, port, receiveBufferBytes, sendBufferBytes} */
+/* Whether the kernel knows UDP_SEGMENT (4.18). A message can still be refused later, by the interface it leaves from. */
+static int knows_segment(int fd) {
+  int value;
+  socklen_t len = sizeof value;
+  return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &value, &len) == 0;
+}
+
+/*
+ * openUdp(address, port, reusePort, receiveBytes, sendBytes, sendOnly, joined) -> {fd, port, receiveBufferBytes,
+ * sendBufferBytes, segments, joins}; `joined` asks for UDP_GRO
+ */
 static napi_value open_udp(napi_env env, napi_callback_info info) {
   struct args a;
   char text[ADDRESS_TEXT];
-  int64_t port, reuse, receive, send, send_only;
+  int64_t port, reuse, receive, send, send_only, joined;
   union address at;
-  if (!args_read(env, info, 6, &a) || !args_text(env, a.at[0], text, sizeof text) || !args_int(env, a.at[1], &port) ||
+  if (!args_read(env, info, 7, &a) || !args_text(env, a.at[0], text, sizeof text) || !args_int(env, a.at[1], &port) ||
       !args_int(env, a.at[2], &reuse) || !args_int(env, a.at[3], &receive) || !args_int(env, a.at[4], &send) ||
-      !args_int(env, a.at[5], &send_only))
+      !args_int(env, a.at[5], &send_only) || !args_int(env, a.at[6], &joined))
     return NULL;
   if (port < 0 || port > 65535 || !address_parse(text, (uint16_t)port, &at)) return throw_errno(env, text, EINVAL);
   int family = at.any.sa_family;
@@ -69,6 +86,7 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
     close(fd);
     return throw_errno(env, text, error);
   }
+  int joins = joined && !send_only && set_int(fd, SOL_UDP, UDP_GRO, 1) == 0;
   socklen_t len = sizeof at;
   getsockname(fd, &at.any, &len);
   napi_value out;
@@ -77,6 +95,8 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, out, "port", value_int(env, ntohs(family == AF_INET ? at.v4.sin_port : at.v6.sin6_port)));
   napi_set_named_property(env, out, "receiveBufferBytes", value_int(env, granted_receive));
   napi_set_named_property(env, out, "sendBufferBytes", value_int(env, granted_send));
+  napi_set_named_property(env, out, "segments", value_int(env, knows_segment(fd)));
+  napi_set_named_property(env, out, "joins", value_int(env, joins));
   return out;
 }
 
