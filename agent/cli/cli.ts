@@ -8,6 +8,7 @@ import type { Actions } from './actions.ts';
 import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
 import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
+import { addDoctor } from './verbs/doctor.ts';
 import { addFdb } from './verbs/fdb.ts';
 import { addInit } from './verbs/init.ts';
 import { addLab } from './verbs/lab.ts';
@@ -35,7 +36,7 @@ export function buildCli(actions: Actions, io: Io = processIo): Cli {
       addGlobals(program, io);
       const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
         ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
-        ['Look:', [addStatus, addPeers, addMembers, addFdb, addMetrics, addVersion]],
+        ['Look:', [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addVersion]],
         ['More:', [addVtep, addLab]],
       ];
       for (const [title, verbs] of groups) {

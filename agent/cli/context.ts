@@ -46,8 +46,12 @@ export class Context {
     return this.io.outIsTerminal && !noColor && term !== 'dumb';
   }
 
+  socketPath(): string {
+    return loadSocketPath(this.#sources({}));
+  }
+
   client(): ApiClient {
-    return new ApiClient(loadSocketPath(this.#sources({})));
+    return new ApiClient(this.socketPath());
   }
 
   /** @param flags host settings given on the command line, under their YAML keys */
