@@ -47,6 +47,13 @@ export function openTap(
 /** Writes a TCP super-frame to nobody. 0, or the errno of a kernel that refuses it. The interface must be up. */
 export const probeSuperFrame = (fd: number): number => native.probeSuperFrame(fd);
 
+/** Writes one plain Ethernet frame of `bytes` into a TAP, as if it had come from outside. Returns 0 or an errno. */
+export const injectFrame = (fd: number, bytes: Uint8Array, offset: number, length: number): number =>
+  native.injectFrame(fd, bytes, offset, length);
+
+/** Lets frames come to one queue of a multi-queue TAP, or keeps them away from it. 0 or an errno. */
+export const setTapQueue = (fd: number, on: boolean): number => native.setTapQueue(fd, Number(on));
+
 /** Sets hardware address (6 bytes), MTU in bytes and the up flag, in this order, each if given. */
 export function configureInterface(
   name: string,
@@ -106,6 +113,12 @@ export function openUdp(options: UdpOptions): UdpSocket {
   );
   return { ...socket, segments: segments === 1, joins: joins === 1 };
 }
+
+/**
+ * Deals sealed datagrams out among `sockets` sockets that share a port (SO_REUSEPORT), in the order of their binding, by
+ * lane; all others go to the first. 0 or an errno.
+ */
+export const steerByLane = (fd: number, sockets: number): number => native.steerByLane(fd, sockets);
 
 /** Sends one datagram; for control traffic. Returns 0 or an errno. */
 export const sendDatagram = (fd: number, bytes: Uint8Array, ip: string, port: number): number =>

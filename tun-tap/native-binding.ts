@@ -69,6 +69,8 @@ interface NativeBinding {
     offloads: number,
   ): { readonly fd: number; readonly name: string; readonly offloads: number };
   probeSuperFrame(fd: number): number;
+  setTapQueue(fd: number, on: number): number;
+  steerByLane(fd: number, sockets: number): number;
   setMac(name: string, mac: Uint8Array): void;
   setMtu(name: string, bytes: number): void;
   setUp(name: string): void;
@@ -91,6 +93,7 @@ interface NativeBinding {
     readonly segments: number;
     readonly joins: number;
   };
+  injectFrame(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   sendDatagram(fd: number, bytes: Uint8Array, ip: string, port: number): number;
   socketDrops(fd: number): number;
   localAddressFor(ip: string): string | null;

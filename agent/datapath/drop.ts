@@ -101,7 +101,7 @@ export const DROP_TABLE: readonly DropInfo[] = [
     why: 'There is no session with the peer, or none that the message belongs to.',
   },
   { label: 'exhausted', directions: tx, why: 'The session key has sealed all it may.' },
-  { label: 'too_big', directions: tx, why: "The datagram exceeds the underlay interface's MTU." },
+  { label: 'too_big', directions: tx, why: 'The packet is larger than the path to the peer carries.' },
   { label: 'tx_busy', directions: tx, why: "The kernel's send buffer stayed full." },
   { label: 'unreachable', directions: tx, why: 'The underlay has no route to the peer.' },
   { label: 'refused', directions: tx, why: 'A local firewall refused the datagram.' },

@@ -25,6 +25,7 @@ import {
 import { DROP } from './drop.ts';
 import { type Fdb, LEARN } from './fdb.ts';
 import { decodeGeneve, type GeneveFields } from './geneve.ts';
+import { clampMss, SUM } from './mss-clamp.ts';
 import { R, RING_SLOT_BYTES, type RingMemory, ringClaim, ringMeta, ringPublish } from './ring.ts';
 import {
   MAX_SLOTS,
@@ -254,7 +255,21 @@ export class ReceivePath {
     tables.peerCounters[peer + P.FRAMES]! += batch.desc[at + D.SEGMENTS]!;
     tables.peerCounters[peer + P.BYTES]! += batch.desc[at + D.BYTES]!;
     tables.peerCounters[peer + P.LAST_MS] = clock[0]!;
+    if (batch.desc[at + D.SEGMENTS] === 1) this.#clampSyn(at, slot, mtu);
     return DROP.none;
+  }
+
+  /** Lowers the MSS of a SYN, so that the answers to it fit the way back. A run of frames holds none. */
+  #clampSyn(at: number, slot: number, mtu: number): void {
+    const { batch, tables, worker } = this.#p;
+    const d = batch.desc;
+    const off = d[at + D.OFF]!;
+    const limit = tables.peerPacketLimit[slot]!;
+    const flags = d[at + D.FLAGS]!;
+    const sum =
+      (flags & F_PARTIAL) !== 0 ? SUM.partial : (flags & F_REPAIR) !== 0 ? SUM.unknown : SUM.complete;
+    if (clampMss(batch.bytes, off, off + d[at + D.LEN]!, limit === 0 ? mtu : limit, sum))
+      tables.totals[worker * TOTALS_STRIDE + T.MSS_CLAMPED]! += 1;
   }
 
   #write(n: number): void {
@@ -269,7 +284,7 @@ export class ReceivePath {
         this.#drop(DROP_OF_RECV[status]!, d[at + D.SEGMENTS]!);
         continue;
       }
-      tables.totals[totals + T.FRAMES]! += d[at + D.SEGMENTS]!;
+      tables.totals[totals + T.FRAMES]! += 1;
       tables.totals[totals + T.FRAME_BYTES]! += d[at + D.BYTES]!;
     }
   }

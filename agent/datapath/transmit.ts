@@ -5,15 +5,29 @@
  *   2 check   length and source address
  *   3 learn   the source as local
  *   4 decide  one peer, or every member of the segment (head-end replication)
+ *     fit     what the path to that peer does not carry is cut (TCP of this host) or answered with "too big"
  *   5 wrap    VXLAN or Geneve header directly before the frame
  *   6 send    seal, send, count what became of each copy
  *
  * hot path: no promise, closure, event, string key, allocation or exception may happen per frame.
  */
-import { D, DESC_STRIDE, E, E_STRIDE, type FrameBatch, SEND, type Transmitter } from 'tun-tap';
+import {
+  D,
+  DESC_STRIDE,
+  E,
+  E_STRIDE,
+  F_NEEDS_CSUM,
+  type FrameBatch,
+  injectFrame,
+  SEND,
+  type Transmitter,
+} from 'tun-tap';
 import { DROP } from './drop.ts';
 import type { Fdb } from './fdb.ts';
 import { encodeGeneve, GENEVE_HEADER_BYTES } from './geneve.ts';
+import { clampMss, SUM } from './mss-clamp.ts';
+import { BIG_FRAME_BYTES, packetBytes, resegment } from './packet-size.ts';
+import { PacketTooBig } from './packet-too-big.ts';
 import {
   MAX_SLOTS,
   P,
@@ -63,6 +77,7 @@ export interface TransmitParts {
 export class TransmitPath {
   readonly #p: TransmitParts;
   readonly #entries = new Int32Array(MAX_ENTRIES * E_STRIDE);
+  readonly #tooBigAnswer = new PacketTooBig();
   #count = 0;
   /** The TAP's segment; the only one that has a TAP in this version. */
   readonly #segment = 0;
@@ -121,6 +136,13 @@ export class TransmitPath {
       const seen = remote.foundSeen;
       if (!isStatic && local.lookup(this.#segment, dstHi, dstLo, nowSec) >= 0 && local.foundSeen > seen)
         return DROP.local;
+      const limit = tables.peerPacketLimit[slot]!;
+      this.#clampSyn(at, limit);
+      if (limit !== 0 && len - MIN_FRAME_BYTES > limit && !this.#fit(at, limit)) {
+        const peer = (worker * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
+        tables.peerCounters[peer + P.BIG_MS] = this.#p.clock[0]!;
+        return DROP.tooBig;
+      }
       this.#wrap(i);
       this.#queue(i, slot);
       return DROP.none;
@@ -130,15 +152,74 @@ export class TransmitPath {
     return this.#flood(i);
   }
 
+  /** Lowers the MSS of a SYN to what the peer's path carries. A super-frame is none. */
+  #clampSyn(at: number, limit: number): void {
+    const { batch, tables, worker } = this.#p;
+    const d = batch.desc;
+    if (d[at + D.GSO]! !== 0) return;
+    const off = d[at + D.OFF]!;
+    const most = limit === 0 ? tables.segments[this.#segment * SEGMENT_STRIDE + S.MTU]! : limit;
+    const sum = (d[at + D.FLAGS]! & F_NEEDS_CSUM) !== 0 ? SUM.partial : SUM.complete;
+    if (clampMss(batch.bytes, off, off + d[at + D.LEN]!, most, sum))
+      tables.totals[worker * TOTALS_STRIDE + T.MSS_CLAMPED]! += 1;
+  }
+
+  /** Whether a frame can go to a peer whose path carries `limit`; its sender is told if not. */
+  #fit(at: number, limit: number): boolean {
+    const { batch } = this.#p;
+    if (packetBytes(batch.bytes, batch.desc, at) <= limit) return true;
+    if (resegment(batch.bytes, batch.desc, at, limit)) return true;
+    this.#answerTooBig(at, limit);
+    return false;
+  }
+
+  #answerTooBig(at: number, limit: number): void {
+    const { batch, tables, worker, tapFd, clock } = this.#p;
+    const answer = this.#tooBigAnswer;
+    const off = batch.desc[at + D.OFF]!;
+    const length = answer.answer(batch.bytes, off, batch.desc[at + D.LEN]!, limit, clock[0]!);
+    if (length === 0) return;
+    if (injectFrame(tapFd, answer.frame, 0, length) === 0)
+      tables.totals[worker * TOTALS_STRIDE + T.TOO_BIG_ANSWERS]! += 1;
+  }
+
   /** Head-end replication: a copy to each other member of the segment. */
   #flood(i: number): number {
     const { tables } = this.#p;
     const count = tables.segments[this.#segment * SEGMENT_STRIDE + S.MEMBERS]!;
     if (count === 0) return DROP.noMember;
-    this.#wrap(i);
     const base = this.#segment * MAX_SLOTS;
-    for (let m = 0; m < count; m++) this.#queue(i, tables.members[base + m]!);
+    const at = i * DESC_STRIDE;
+    const least = this.#leastLimit(base, count);
+    if (least !== 0) this.#clampSyn(at, least);
+    const size = least === 0 ? 0 : packetBytes(this.#p.batch.bytes, this.#p.batch.desc, at);
+    this.#wrap(i);
+    let queued = 0;
+    for (let m = 0; m < count; m++) {
+      const slot = tables.members[base + m]!;
+      const limit = tables.peerPacketLimit[slot]!;
+      if (limit !== 0 && size > limit) continue;
+      this.#queue(i, slot);
+      queued++;
+    }
+    // Who gets no copy is only told of when nobody does: the destination may be behind any of them.
+    if (queued === 0) {
+      this.#answerTooBig(at, least);
+      return DROP.tooBig;
+    }
+    for (let m = queued; m < count; m++) this.#drop(DROP.tooBig);
     return DROP.none;
+  }
+
+  /** The smallest packet limit among the members of the flood list; 0 if none has one. */
+  #leastLimit(base: number, count: number): number {
+    const { members, peerPacketLimit } = this.#p.tables;
+    let least = 0;
+    for (let m = 0; m < count; m++) {
+      const limit = peerPacketLimit[members[base + m]!]!;
+      if (limit !== 0 && (least === 0 || limit < least)) least = limit;
+    }
+    return least;
   }
 
   #wrap(i: number): void {
@@ -178,14 +259,16 @@ export class TransmitPath {
       if (status !== SEND.OK) {
         this.#drop(DROP_OF_SEND[status]!);
         if (status === SEND.NO_TUNNEL || status === SEND.EXHAUSTED) tables.peerWanted[slot] = 1;
-        else if (status === SEND.TOO_BIG) tables.peerTooBig[slot] = 1;
+        else if (status === SEND.TOO_BIG) Atomics.store(tables.peerTooBig, slot, 1);
         continue;
       }
       const packets = entries[at + E.PACKETS]!;
       const wireBytes = entries[at + E.BYTES]!;
       const peer = (worker * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
       tables.peerCounters[peer + P.FRAMES]! += packets;
-      tables.peerCounters[peer + P.BYTES]! += batch.desc[entries[at + E.FRAME]! * DESC_STRIDE + D.LEN]!;
+      const frameBytes = batch.desc[entries[at + E.FRAME]! * DESC_STRIDE + D.LEN]!;
+      tables.peerCounters[peer + P.BYTES]! += frameBytes;
+      if (frameBytes > BIG_FRAME_BYTES) tables.peerCounters[peer + P.BIG_MS] = clock[0]!;
       tables.peerCounters[peer + P.LAST_MS] = clock[0]!;
       const isPlain = (tables.peerFlags[slot]! & PEER_PLAIN) !== 0;
       tables.totals[totals + (isPlain ? T.PLAIN_PACKETS : T.PACKETS)]! += packets;

@@ -4,9 +4,20 @@ import ts from 'typescript';
 import { type Source, sources } from './style-source.ts';
 
 /** Files whose functions run for each frame. */
-const HOT_FILES = ['fdb', 'geneve', 'receive', 'ring', 'transmit', 'vtep-table', 'vxlan'].map(
-  (name) => `agent/datapath/${name}.ts`,
-);
+const HOT_FILES = [
+  'fdb',
+  'geneve',
+  'inner-packet',
+  'internet-checksum',
+  'mss-clamp',
+  'packet-size',
+  'packet-too-big',
+  'receive',
+  'ring',
+  'transmit',
+  'vtep-table',
+  'vxlan',
+].map((name) => `agent/datapath/${name}.ts`);
 /** Functions in them that the main thread calls, at set-up, on a command or at a scrape. */
 const COLD: Readonly<Record<string, readonly string[]>> = {
   'agent/datapath/fdb.ts': ['list'],

@@ -15,5 +15,6 @@ int raw_register(napi_env env, napi_value exports);
 int transmit_register(napi_env env, napi_value exports);
 int offload_register(napi_env env, napi_value exports);
 int receive_register(napi_env env, napi_value exports);
+int inject_register(napi_env env, napi_value exports);
 
 #endif

@@ -75,6 +75,8 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
     int only = !IN6_IS_ADDR_UNSPECIFIED(&at.v6.sin6_addr);
     set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, only);
     set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+    /* Without it IPv6 cuts what exceeds the interface into fragments instead of saying EMSGSIZE. */
+    set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
   }
   set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
@@ -98,6 +100,30 @@ static napi_value open_udp(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, out, "segments", value_int(env, knows_segment(fd)));
   napi_set_named_property(env, out, "joins", value_int(env, joins));
   return out;
+}
+
+/*
+ * steerByLane(fd, sockets) -> 0 or errno. Sockets that were bound to one port with SO_REUSEPORT get sealed datagrams (type 4)
+ * by lane modulo their number, in the order in which they were bound, and everything else on the first. The program
+ * sees the UDP payload: byte 0 is the type, the low half of byte 7 the lane (seal.h).
+ */
+static napi_value steer_by_lane(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t fd, sockets;
+  if (!args_read(env, info, 2, &a) || !args_int(env, a.at[0], &fd) || !args_int(env, a.at[1], &sockets)) return NULL;
+  if (sockets < 1 || sockets > 15) return throw_type(env, "steerByLane: 1 to 15 sockets");
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, 4),
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 7),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 15),
+      BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, (uint32_t)sockets),
+      BPF_STMT(BPF_RET | BPF_A, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+  int failed = setsockopt((int)fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0;
+  return value_int(env, failed ? errno : 0);
 }
 
 /* sendDatagram(fd, bytes, ip, port) -> 0 or errno */
@@ -159,7 +185,8 @@ static napi_value close_fd(napi_env env, napi_callback_info info) {
 }
 
 int udp_register(napi_env env, napi_value exports) {
-  return args_method(env, exports, "openUdp", open_udp) && args_method(env, exports, "sendDatagram", send_datagram) &&
+  return args_method(env, exports, "openUdp", open_udp) &&
+         args_method(env, exports, "steerByLane", steer_by_lane) && args_method(env, exports, "sendDatagram", send_datagram) &&
          args_method(env, exports, "socketDrops", socket_drops) &&
          args_method(env, exports, "localAddressFor", local_address) && args_method(env, exports, "closeFd", close_fd);
 }
