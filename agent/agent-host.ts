@@ -4,6 +4,7 @@
  *
  *   state and keys -> sockets -> TAP -> workers -> sessions -> gossip -> control socket, metrics
  */
+import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
@@ -21,6 +22,7 @@ import { MetricsServer } from './control/http-metrics.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
 import { DataPlane } from './datapath/data-plane.ts';
+import { workerLayout } from './datapath/worker-layout.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import { AdmissionLog } from './identity/admission-log.ts';
@@ -115,8 +117,11 @@ export class Agent {
     const counters = nextCounters(state);
     const sealed = segment.mode === 'sealed';
 
+    const layout = workerLayout(config.workers, availableParallelism());
     const underlay = openUnderlay({
       listen,
+      pairs: layout.pairs,
+      join: config.offload.gro === 'on',
       plainPort: sealed ? null : PLAIN_PORT[segment.encap],
       sendPorts: config.udp.sendPorts,
       receiveBufferBytes: config.udp.receiveBufferBytes,
@@ -127,15 +132,25 @@ export class Agent {
     const certified = identity.cert.addresses.find((a) => a.vni === segment.vni);
     const address = certified === undefined ? null : formatPrefix(certified.prefix);
     const mac = derivedMac(identity.cert.nodeId, segment.vni);
-    const tap = await openTapDevice({ name: config.tap, mac, mtuBytes: segment.mtuBytes, address });
+    const tap = await openTapDevice({
+      name: config.tap,
+      mac,
+      mtuBytes: segment.mtuBytes,
+      address,
+      queues: layout.pairs,
+      tso: config.offload.tso === 'on',
+      uso: config.offload.uso === 'on',
+    });
     this.#onStop('TAP', () => tap.close());
 
     const dataPlane = await DataPlane.start({
-      tapFd: tap.fd,
-      tapMtu: tap.mtuBytes,
-      sealedFd: underlay.sealedFd,
-      plainFd: underlay.plainFd,
+      single: layout.single,
+      tapFds: tap.fds,
+      sealedFds: underlay.sealedFds,
+      plainFds: underlay.plainFds,
       sendFds: underlay.sendFds,
+      segmenting: underlay.segments && config.offload.gso === 'on',
+      joining: tap.superFrameErrno === 0 && config.offload.join === 'on',
       fdb: config.fdb,
       clock,
       onFailure: (error) => this.requestStop(error),
@@ -151,7 +166,7 @@ export class Agent {
       incarnation: counters.incarnation,
       persistIncarnation: (incarnation) => writeCounters(state, { ...readCounters(state), incarnation }),
     });
-    const sessions = createSessions(config, state, identity, segment, counters.incarnation);
+    const sessions = createSessions(config, state, identity, segment, counters.incarnation, layout.pairs);
 
     const admissions = new AdmissionLog(state.appendFile(STATE_FILE.admissions), clock);
     const admitter = new Admitter({

@@ -81,6 +81,8 @@ function joinTokens(p: MetricsParts): MetricsSnapshot['joinTokens'] {
   ];
 }
 
+const dropsOf = (fds: readonly number[]): number => fds.reduce((sum, fd) => sum + socketDrops(fd), 0);
+
 export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
   const { dataPlane, gossip, mesh } = p;
   const stats = gossip.swim.stats();
@@ -195,10 +197,10 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     gossipBroadcastQueue: stats.broadcastQueue,
     gossipIncarnation: stats.incarnation,
     udpSocketDrops: [
-      { socket: 'sealed', count: socketDrops(p.underlay.sealedFd) },
-      ...(p.underlay.plainFd === null
+      { socket: 'sealed', count: dropsOf(p.underlay.sealedFds) },
+      ...(p.underlay.plainFds.length === 0
         ? []
-        : [{ socket: 'plain' as const, count: socketDrops(p.underlay.plainFd) }]),
+        : [{ socket: 'plain' as const, count: dropsOf(p.underlay.plainFds) }]),
     ],
     identityExpirySec: p.identity.cert.expiresMs / 1000,
     joinTokens: joinTokens(p),

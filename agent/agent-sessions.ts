@@ -21,6 +21,7 @@ export function createSessions(
   identity: NodeIdentity,
   segment: SegmentRule,
   incarnation: number,
+  transmitLanes: number,
 ): SessionManager {
   const { trust, policy, certBytes, admitterBytes, keys } = identity;
   const sealed = segment.mode === 'sealed';
@@ -31,7 +32,7 @@ export function createSessions(
       suite: segment.suite,
       inner: segment.encap === 'vxlan' ? 1 : 2,
       dataLanes: sealed ? ALL_DATA_LANES : 0,
-      transmitLanes: sealed ? 1 : 0,
+      transmitLanes: sealed ? transmitLanes : 0,
       transmitFlags: 1,
       identity: { dhSk: keys.dh.secretKey, dhPk: keys.dh.publicKey, signPk: keys.sign.publicKey },
       incarnation,

@@ -99,6 +99,38 @@ export const configSchema = z.strictObject({
     z.enum(['on', 'off']).default('on'),
     'Measure how large a packet the path to each peer carries. `off` only where every path carries the segment MTU.',
   ),
+  workers: describe(
+    z
+      .union([z.literal('auto'), z.literal('single'), z.coerce.number().int().min(1).max(15)], {
+        error: 'must be auto, single, or a number of pairs from 1 to 15',
+      })
+      .default('auto'),
+    'Data-plane threads: `single` is one for both directions, a number is that many pairs of one for each direction. `auto` goes by the number of cores.',
+  ),
+  offload: z
+    .strictObject({
+      tso: describe(
+        z.enum(['on', 'off']).default('on'),
+        'Take TCP super-frames of up to 64 KiB from the TAP and cut them here (TSO).',
+      ),
+      uso: describe(
+        z.enum(['on', 'off']).default('on'),
+        'Take UDP super-frames from the TAP (USO, Linux 6.2 and later).',
+      ),
+      gso: describe(
+        z.enum(['on', 'off']).default('on'),
+        'Send runs of equal datagrams as one message (UDP_SEGMENT). `off` for network drivers that damage them.',
+      ),
+      gro: describe(
+        z.enum(['on', 'off']).default('on'),
+        'Receive runs of datagrams as one message (UDP_GRO).',
+      ),
+      join: describe(
+        z.enum(['on', 'off']).default('on'),
+        'Join received neighbours of a flow into super-frames before they go to the TAP. `off` when the TAP is bridged to a device that cannot take them.',
+      ),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: describe(
@@ -127,7 +159,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       sendPorts: describe(
         z.int().min(1).max(16).default(8),
-        'Source ports that plain flows are spread over, for underlay ECMP and receive-side scaling. Sealed frames leave from the listening port.',
+        'Source ports that flows are spread over, for underlay ECMP and receive-side scaling; 1 means the listening port only. Sealed frames use a port only after a probe from it was answered.',
       ),
       receiveBufferBytes: describe(
         z.int().min(65536).max(268435456).default(8388608),

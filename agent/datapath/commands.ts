@@ -57,20 +57,32 @@ export interface Ack {
   readonly collections?: number;
 }
 
+/** What a worker does: one direction, or both in turn where there are too few cores for two threads. */
+export type WorkerKind = 'transmit' | 'receive' | 'both';
+
 /** What every worker is started with. Descriptors are open in this process; memory is shared. */
 export interface WorkerSettings {
-  readonly kind: 'transmit' | 'receive';
-  /** Position among all workers: which counters are its own. */
-  readonly worker: number;
-  /** Position and number among those of its kind: which lanes are its own. */
-  readonly lane: number;
-  readonly lanes: number;
+  readonly kind: WorkerKind;
+  /**
+   * Which pair of directions it belongs to, of how many. Pair n reads TAP queue n, seals in lane n, counts in rows 2n
+   * (transmit) and 2n + 1 (receive), and keeps the windows of lanes that are n modulo `pairs`.
+   */
+  readonly pair: number;
+  readonly pairs: number;
   readonly tapFd: number;
-  readonly tapMtu: number;
   readonly sealedFd: number;
   readonly plainFd: number | null;
+  /** The listening socket first, then the sending ports that are this worker's alone. */
   readonly sendFds: readonly number[];
   readonly eventFd: number;
   readonly maxSessions: number;
   readonly fdb: { readonly ageingSec: number; readonly localLimit: number; readonly perPeerLimit: number };
+  /** UDP_SEGMENT when sending. */
+  readonly segmenting: boolean;
+  /** Neighbours of a flow become super-frames before they are written. */
+  readonly joining: boolean;
 }
+
+/** Counter rows of a pair. */
+export const transmitRow = (pair: number): number => pair * 2;
+export const receiveRow = (pair: number): number => pair * 2 + 1;

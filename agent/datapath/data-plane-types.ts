@@ -34,6 +34,8 @@ export interface ReceiveKey {
 
 export interface TransmitKey {
   readonly slot: number;
+  /** The pair that seals with it; also the lowest four bits of the index. */
+  readonly lane: number;
   readonly index: number;
   readonly suite: 1 | 2;
   readonly inner: 1 | 2;

@@ -7,6 +7,7 @@ import { readClock } from 'tun-tap';
 import type { Clock } from '../clock.ts';
 import { type Endpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
+import { receiveRow, transmitRow, type WorkerKind } from './commands.ts';
 import type {
   ControlMessage,
   Direction,
@@ -38,20 +39,24 @@ import {
 import { WorkerPool } from './worker-pool.ts';
 
 export interface DataPlaneOptions {
-  readonly tapFd: number;
-  readonly tapMtu: number;
-  readonly sealedFd: number;
-  readonly plainFd: number | null;
-  /** The listening socket first, then the sending-only ones. */
+  /** Both directions in one thread: the choice for one or two cores. Then there is one pair. */
+  readonly single: boolean;
+  /** One TAP queue for each pair; their number says how many pairs of directions there are. */
+  readonly tapFds: readonly number[];
+  /** Listening sockets for sealed datagrams, one for each pair, steered by lane. */
+  readonly sealedFds: readonly number[];
+  /** Listening sockets for plain datagrams, one for each pair; none where no segment is plain. */
+  readonly plainFds: readonly number[];
+  /** Sending-only sockets, dealt out among the pairs. */
   readonly sendFds: readonly number[];
+  readonly segmenting: boolean;
+  readonly joining: boolean;
   readonly fdb: { readonly limit: number; readonly perPeerLimit: number; readonly ageingSec: number };
   readonly clock: Clock;
   /** A worker ended that should not have, or the TAP is gone. */
   readonly onFailure: (error: WeftError) => void;
 }
 
-/** One transmit, one receive. */
-const WORKERS = 2;
 const MAX_SESSIONS = 16_384;
 const LOCAL_LIMIT = 256;
 const DRAIN_PER_TURN = 64;
@@ -84,7 +89,7 @@ export class DataPlane {
 
   private constructor(options: DataPlaneOptions) {
     this.#options = options;
-    this.#tables = createSharedTables(WORKERS);
+    this.#tables = createSharedTables(options.tapFds.length * 2);
     this.#localMemory = createFdbMemory(LOCAL_LIMIT, 1);
     this.#remoteMemory = createFdbMemory(options.fdb.limit, MAX_SLOTS);
     const { ageingSec, perPeerLimit } = options.fdb;
@@ -103,11 +108,13 @@ export class DataPlane {
     this.#pool = new WorkerPool(options.onFailure);
   }
 
-  /** Starts both workers; resolves when they take commands. */
+  /** Starts the workers; resolves when they take commands. */
   static async start(options: DataPlaneOptions): Promise<DataPlane> {
     const plane = new DataPlane(options);
-    plane.#launch('transmit', 0);
-    plane.#launch('receive', 1);
+    for (let pair = 0; pair < plane.pairs; pair++) {
+      if (options.single) plane.#launch('both', pair);
+      else for (const kind of ['transmit', 'receive'] as const) plane.#launch(kind, pair);
+    }
     await plane.#pool.broadcast({ op: 'sweep' });
     plane.#cancel.push(
       options.clock.every(SWEEP_MS, () => void plane.#pool.broadcast({ op: 'sweep' }).catch(() => {})),
@@ -115,17 +122,27 @@ export class DataPlane {
     return plane;
   }
 
-  #launch(kind: Direction, worker: number): void {
-    const { clock: _clock, onFailure: _onFailure, fdb, ...descriptors } = this.#options;
+  /** Pairs of directions; each has a lane. */
+  get pairs(): number {
+    return this.#options.tapFds.length;
+  }
+
+  #launch(kind: WorkerKind, pair: number): void {
+    const { tapFds, sealedFds, plainFds, sendFds, fdb, segmenting, joining } = this.#options;
+    const at = (fds: readonly number[]): number => fds[pair % fds.length] ?? -1;
     this.#pool.launch(
       {
-        ...descriptors,
         kind,
-        worker,
-        lane: 0,
-        lanes: 1,
+        pair,
+        pairs: this.pairs,
+        tapFd: at(tapFds),
+        sealedFd: at(sealedFds),
+        plainFd: plainFds.length === 0 ? null : at(plainFds),
+        sendFds: [at(sealedFds), ...sendFds.filter((_, i) => i % this.pairs === pair)],
         maxSessions: MAX_SESSIONS,
         fdb: { ageingSec: fdb.ageingSec, localLimit: LOCAL_LIMIT, perPeerLimit: fdb.perPeerLimit },
+        segmenting,
+        joining,
       },
       { tables: this.#tables, ring: this.#ring, localFdb: this.#localMemory, remoteFdb: this.#remoteMemory },
     );
@@ -139,8 +156,9 @@ export class DataPlane {
     await this.#pool.broadcast({ op: 'removeReceive', index }, 'receive');
   }
 
+  /** Gives a lane its key; the lane is the pair that seals in it. */
   async installTransmit(key: TransmitKey): Promise<void> {
-    await this.#pool.broadcast({ op: 'installTransmit', ...key }, 'transmit');
+    await this.#pool.broadcast({ op: 'installTransmit', ...key }, 'transmit', key.lane);
     this.#tables.peerWanted[key.slot] = 0;
   }
 
@@ -218,8 +236,8 @@ export class DataPlane {
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
     await this.#pool.broadcast({ op: 'sweep' });
-    for (let w = 0; w < WORKERS; w++) {
-      const at = (w * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
+    for (let row = 0; row < this.pairs * 2; row++) {
+      const at = (row * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
       this.#tables.peerCounters.fill(0, at, at + PEER_COUNTER_STRIDE);
     }
   }
@@ -268,7 +286,7 @@ export class DataPlane {
 
   /** When a frame last made, or would have made, an outer IP packet above BIG_PACKET_BYTES, in `nowMs`; 0 never. */
   lastBigTxMs(slot: number): number {
-    return this.#tables.peerCounters[slot * PEER_COUNTER_STRIDE + P.BIG_MS]!;
+    return this.#peerMax('transmit', slot, P.BIG_MS);
   }
 
   /** The workers' clock, in milliseconds. */
@@ -277,34 +295,56 @@ export class DataPlane {
     return this.#clock[0]!;
   }
 
+  /** Rows of counters of a direction, one per pair. */
+  #rows(direction: Direction): number[] {
+    const row = direction === 'transmit' ? transmitRow : receiveRow;
+    return Array.from({ length: this.pairs }, (_, pair) => row(pair));
+  }
+
+  #peerCells(direction: Direction, slot: number, field: number): number[] {
+    const cells = this.#tables.peerCounters;
+    return this.#rows(direction).map((row) => cells[(row * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE + field]!);
+  }
+
+  #peerMax(direction: Direction, slot: number, field: number): number {
+    return Math.max(...this.#peerCells(direction, slot, field));
+  }
+
+  #peerSum(direction: Direction, slot: number, field: number): number {
+    return this.#peerCells(direction, slot, field).reduce((sum, value) => sum + value, 0);
+  }
+
   peerCounters(slot: number): PeerCounters {
-    const c = this.#tables.peerCounters;
-    const tx = slot * PEER_COUNTER_STRIDE;
-    const rx = (MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
+    const lanes = this.#rows('transmit').map((_, pair) => this.#tables.nextCounter[pair * MAX_SLOTS + slot]!);
     return {
-      txFrames: c[tx + P.FRAMES]!,
-      txBytes: c[tx + P.BYTES]!,
-      lastTxMs: c[tx + P.LAST_MS]!,
-      rxFrames: c[rx + P.FRAMES]!,
-      rxBytes: c[rx + P.BYTES]!,
-      lastRxMs: c[rx + P.LAST_MS]!,
-      nextCounter: this.#tables.nextCounter[slot]!,
+      txFrames: this.#peerSum('transmit', slot, P.FRAMES),
+      txBytes: this.#peerSum('transmit', slot, P.BYTES),
+      lastTxMs: this.#peerMax('transmit', slot, P.LAST_MS),
+      rxFrames: this.#peerSum('receive', slot, P.FRAMES),
+      rxBytes: this.#peerSum('receive', slot, P.BYTES),
+      lastRxMs: this.#peerMax('receive', slot, P.LAST_MS),
+      nextCounter: Math.max(...lanes),
     };
+  }
+
+  #totalOf(direction: Direction, word: number): number {
+    const { totals } = this.#tables;
+    return this.#rows(direction).reduce((sum, row) => sum + totals[row * TOTALS_STRIDE + word]!, 0);
   }
 
   /** A total of one direction; fields of shared-tables T. */
   total(direction: Direction, field: keyof typeof T): number {
-    return this.#tables.totals[(direction === 'transmit' ? 0 : 1) * TOTALS_STRIDE + T[field]]!;
+    return this.#totalOf(direction, T[field]);
   }
 
   /** Every reason in every direction it can happen, zeros included. */
   drops(): { readonly direction: Direction; readonly reason: string; readonly count: number }[] {
     return DROP_TABLE.flatMap((info, reason) =>
-      info.directions.map((direction) => {
-        const worker = direction === 'transmit' ? 0 : 1;
-        const count = this.#tables.totals[worker * TOTALS_STRIDE + TOTAL_DROPS + reason]!;
-        return { direction, reason: info.label, count: count + this.#mainDrops[direction][reason]! };
-      }),
+      info.directions.map((direction) => ({
+        direction,
+        reason: info.label,
+        count: this.#totalOf(direction, TOTAL_DROPS + reason) + this.#mainDrops[direction][reason]!,
+      })),
     );
   }
 
@@ -356,8 +396,13 @@ export class DataPlane {
   ): Promise<{ readonly transmit: number; readonly receive: number }> {
     await this.#pool.broadcast({ op: 'watchGc', deliberate });
     await new Promise<void>((resolve) => void this.#options.clock.after(seconds * 1000, resolve));
-    const [transmit, receive] = await this.#pool.broadcast({ op: 'reportGc' });
-    return { transmit: transmit?.collections ?? -1, receive: receive?.collections ?? -1 };
+    const report = async (direction: Direction): Promise<number> => {
+      const acks = await this.#pool.broadcast({ op: 'reportGc' }, direction);
+      return acks.reduce((sum, ack) => sum + (ack.collections ?? 0), 0);
+    };
+    const transmit = await report('transmit');
+    // One thread that serves both directions has one heap, and has just told.
+    return { transmit, receive: this.#options.single ? transmit : await report('receive') };
   }
 
   /** Ends the workers; their keys are zeroed as their native objects go. */

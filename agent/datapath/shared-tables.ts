@@ -8,8 +8,8 @@
 export const MAX_SLOTS = 1024;
 /** Segments (VNIs) on this host. */
 export const MAX_SEGMENTS = 16;
-/** Transmit and receive workers together. */
-export const MAX_WORKERS = 16;
+/** Pairs of directions, each with its own lane (PROTOCOL: lanes 0 to 14). */
+export const MAX_PAIRS = 15;
 
 /** Flags of a slot; written by the main thread. */
 export const PEER_PRESENT = 1;
@@ -53,6 +53,7 @@ export const T = {
   PLAIN_BYTES: 12,
   TOO_BIG_ANSWERS: 13,
   MSS_CLAMPED: 14,
+  SEGMENT_REFUSED: 15,
 } as const;
 export const TOTAL_DROPS = 16;
 export const TOTALS_STRIDE = 64;
@@ -79,14 +80,15 @@ export interface SharedTables {
   readonly peerCounters: Float64Array;
   /** By worker, field. */
   readonly totals: Float64Array;
-  /** By slot: next counter of the transmit key. */
+  /** By pair, slot: next counter of the transmit key. */
   readonly nextCounter: Float64Array;
 }
 
 const ints = (n: number): Int32Array => new Int32Array(new SharedArrayBuffer(n * 4));
 const doubles = (n: number): Float64Array => new Float64Array(new SharedArrayBuffer(n * 8));
 
-export function createSharedTables(workers: number): SharedTables {
+/** @param rows of counters: two for each pair of directions */
+export function createSharedTables(rows: number): SharedTables {
   return {
     peerFlags: ints(MAX_SLOTS),
     peerGeneration: ints(MAX_SLOTS),
@@ -97,9 +99,9 @@ export function createSharedTables(workers: number): SharedTables {
     peerSegments: ints(MAX_SLOTS),
     segments: ints(MAX_SEGMENTS * SEGMENT_STRIDE),
     members: ints(MAX_SEGMENTS * MAX_SLOTS),
-    peerCounters: doubles(workers * MAX_SLOTS * PEER_COUNTER_STRIDE),
-    totals: doubles(workers * TOTALS_STRIDE),
-    nextCounter: doubles(MAX_SLOTS),
+    peerCounters: doubles(rows * MAX_SLOTS * PEER_COUNTER_STRIDE),
+    totals: doubles(rows * TOTALS_STRIDE),
+    nextCounter: doubles((rows / 2) * MAX_SLOTS),
   };
 }
 

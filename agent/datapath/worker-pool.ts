@@ -6,7 +6,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { closeFd, createEventFd, signalEventFd } from 'tun-tap';
 import type { Clock } from '../clock.ts';
 import { WeftError } from '../errors.ts';
-import type { Ack, Command, CommandBody, WorkerSettings } from './commands.ts';
+import type { Ack, Command, CommandBody, WorkerKind, WorkerSettings } from './commands.ts';
 import type { Direction } from './data-plane-types.ts';
 import type { WorkerStart } from './worker.ts';
 
@@ -14,7 +14,8 @@ import type { WorkerStart } from './worker.ts';
 const STOP_MS = 2000;
 
 interface WorkerHandle {
-  readonly kind: Direction;
+  readonly kind: WorkerKind;
+  readonly pair: number;
   readonly worker: Worker;
   readonly port: MessagePort;
   readonly eventFd: number;
@@ -41,7 +42,7 @@ export class WorkerPool {
   }
 
   launch(settings: Omit<WorkerSettings, 'eventFd'>, memory: Omit<WorkerStart, 'settings' | 'port'>): void {
-    const { kind } = settings;
+    const { kind, pair } = settings;
     const eventFd = createEventFd();
     const { port1, port2 } = new MessageChannel();
     const start: WorkerStart = { ...memory, settings: { ...settings, eventFd }, port: port2 };
@@ -61,7 +62,7 @@ export class WorkerPool {
       if (!this.#stopping) this.#fail(`the ${kind} worker ended`);
     });
     port1.on('message', (ack: Ack) => this.#acknowledge(ack, kind));
-    this.#workers.push({ kind, worker, port: port1, eventFd, ended: finished });
+    this.#workers.push({ kind, pair, worker, port: port1, eventFd, ended: finished });
   }
 
   #fail(message: string, cause?: unknown): void {
@@ -70,7 +71,7 @@ export class WorkerPool {
     if (!this.#stopping) this.#onFailure(new WeftError('E_INTERNAL', message, { cause }));
   }
 
-  #acknowledge(ack: Ack, kind: Direction): void {
+  #acknowledge(ack: Ack, kind: WorkerKind): void {
     const pending = this.#pending.get(ack.seq);
     if (pending === undefined) {
       if (ack.error !== undefined) this.#fail(`${kind} worker: ${ack.error}`);
@@ -90,10 +91,17 @@ export class WorkerPool {
     });
   }
 
-  /** To every worker, or to those of one kind; resolves when all have acted. The command is copied before this returns. */
-  async broadcast(body: CommandBody, kind?: Direction): Promise<Ack[]> {
+  /**
+   * To every worker, or to those that serve one direction, or to the one of a pair; resolves when all have acted. The
+   * command is copied before this returns.
+   */
+  async broadcast(body: CommandBody, direction?: Direction, pair?: number): Promise<Ack[]> {
     if (this.#stopping) return [];
-    const concerned = this.#workers.filter((w) => kind === undefined || w.kind === kind);
+    const concerned = this.#workers.filter(
+      (w) =>
+        (direction === undefined || w.kind === direction || w.kind === 'both') &&
+        (pair === undefined || w.pair === pair),
+    );
     return Promise.all(concerned.map((w) => this.#tell(w, body)));
   }
 

@@ -1,18 +1,18 @@
 /**
- * The worker thread: one direction, run to completion. It sleeps in one native wait on its descriptors and an eventfd,
- * handles a batch, and between batches takes commands. It never returns to its event loop while it runs, so nothing here
- * may rely on timers or message events.
+ * The worker thread: one direction, or both in turn, run to completion. It sleeps in one native wait on its descriptors and
+ * an eventfd, handles a batch, and between batches takes commands. It never returns to its event loop while it runs, so
+ * nothing here may rely on timers or message events.
  *
  * When it ends, its keys go with its native objects; a successor starts with none.
  */
 import { GCProfiler } from 'node:v8';
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { createFrameBatch, GRO_MAX_DATAGRAMS, Receiver, readClock, Transmitter, WaitSet } from 'tun-tap';
-import type { Ack, Command, WorkerSettings } from './commands.ts';
+import { type Ack, type Command, receiveRow, transmitRow, type WorkerSettings } from './commands.ts';
 import { Fdb, type FdbMemory } from './fdb.ts';
 import { ReceivePath } from './receive.ts';
 import type { RingMemory } from './ring.ts';
-import { MAX_SLOTS, PEER_PRESENT, S, type SharedTables } from './shared-tables.ts';
+import { MAX_SLOTS, PEER_PRESENT, S, type SharedTables, T, TOTALS_STRIDE } from './shared-tables.ts';
 import { TransmitPath } from './transmit.ts';
 import { VtepTable } from './vtep-table.ts';
 
@@ -25,19 +25,23 @@ export interface WorkerStart {
   readonly port: MessagePort;
 }
 
+/** A direction that this worker serves. */
+interface Half {
+  /** Descriptors to sleep on. */
+  readonly fds: readonly number[];
+  /** Handles what is there; bit i of `ready` belongs to fds[i]. Negative: the first descriptor is gone for good. */
+  run(ready: number): number;
+  apply(command: Command): Partial<Ack>;
+}
+
 const BATCH_FRAMES = 64;
 /** The longest sleep: how late a stopped parent is noticed. */
 const WAIT_MS = 250;
-const EVENT_BIT = 1;
 /** Batches of one descriptor before the others get a turn. */
 const TURNS = 4;
 
 const { settings, tables, ring, localFdb, remoteFdb, port } = workerData as WorkerStart;
 const clock = new Float64Array(16);
-const batch =
-  settings.kind === 'transmit'
-    ? createFrameBatch(BATCH_FRAMES)
-    : createFrameBatch(BATCH_FRAMES, BATCH_FRAMES * GRO_MAX_DATAGRAMS);
 const remote = new Fdb({
   memory: remoteFdb,
   generations: tables.peerGeneration,
@@ -91,13 +95,16 @@ function handleCommands(apply: (command: Command) => Partial<Ack>): void {
   }
 }
 
-function runTransmit(): void {
+function transmitHalf(): Half {
+  const row = transmitRow(settings.pair);
+  const batch = createFrameBatch(BATCH_FRAMES);
   const transmitter = new Transmitter(batch, {
     maxTunnels: MAX_SLOTS,
     sockets: settings.sendFds,
-    counters: tables.nextCounter,
+    counters: tables.nextCounter.subarray(settings.pair * MAX_SLOTS, (settings.pair + 1) * MAX_SLOTS),
     limits: tables.peerPacketLimit,
   });
+  transmitter.setSegmenting(settings.segmenting);
   const local = new Fdb({
     memory: localFdb,
     generations: new Int32Array(1),
@@ -111,43 +118,36 @@ function runTransmit(): void {
     local,
     remote,
     clock,
-    worker: settings.worker,
+    worker: row,
     tapFd: settings.tapFd,
     sendingSockets: settings.sendFds.length - 1,
   });
-  const apply = (c: Command): Partial<Ack> => {
-    if (c.op === 'installTransmit') transmitter.setSealed(c.slot, c);
-    else if (c.op === 'setPlain') transmitter.setPlain(c.slot);
-    else if (c.op === 'setEndpoint') transmitter.setEndpoint(c.slot, c.ip, c.port);
-    else if (c.op === 'clearTransmit') transmitter.clear(c.slot);
-    else if (c.op === 'sweep') local.sweep(nowSec(), () => true);
-    return {};
+  return {
+    fds: [settings.tapFd],
+    run: () => path.run(),
+    apply(c) {
+      if (c.op === 'installTransmit') transmitter.setSealed(c.slot, c);
+      else if (c.op === 'setPlain') transmitter.setPlain(c.slot);
+      else if (c.op === 'setEndpoint') transmitter.setEndpoint(c.slot, c.ip, c.port);
+      else if (c.op === 'clearTransmit') transmitter.clear(c.slot);
+      else if (c.op === 'sweep') {
+        local.sweep(nowSec(), () => true);
+        tables.totals[row * TOTALS_STRIDE + T.SEGMENT_REFUSED] = transmitter.segmentingRefused;
+      }
+      return {};
+    },
   };
-  let waits = new WaitSet([settings.eventFd, settings.tapFd]);
-  while (running) {
-    const ready = waits.wait(WAIT_MS);
-    readClock(clock);
-    if ((ready & EVENT_BIT) !== 0) {
-      waits.drainEvent(0);
-      handleCommands(apply);
-    }
-    if ((ready & 2) === 0) continue;
-    const n = path.run();
-    litter();
-    if (n < 0) {
-      // The TAP was deleted under us: say so once and go on serving commands.
-      port.postMessage({ seq: 0, error: `the TAP is gone (errno ${-n})` } satisfies Ack);
-      waits = new WaitSet([settings.eventFd]);
-    }
-  }
 }
 
-function runReceive(): void {
+function receiveHalf(): Half {
+  const batch = createFrameBatch(BATCH_FRAMES, BATCH_FRAMES * GRO_MAX_DATAGRAMS);
+  const { sealedFd, plainFd } = settings;
   const receiver = new Receiver(batch, {
     maxSessions: settings.maxSessions,
-    worker: settings.lane,
-    workers: settings.lanes,
+    worker: settings.pair,
+    workers: settings.pairs,
   });
+  receiver.setJoining(settings.joining);
   const path = new ReceivePath({
     batch,
     receiver,
@@ -156,37 +156,63 @@ function runReceive(): void {
     ring,
     vteps,
     clock,
-    worker: settings.worker,
+    worker: receiveRow(settings.pair),
     tapFd: settings.tapFd,
   });
-  const apply = (c: Command): Partial<Ack> => {
-    if (c.op === 'installReceive') receiver.install({ ...c, tunnel: c.slot });
-    else if (c.op === 'removeReceive') receiver.remove(c.index);
-    else if (c.op === 'setVtep') vteps.set(c.segment, c.address, c.slot);
-    else if (c.op === 'removeVtep') vteps.remove(c.segment, c.address);
-    else if (c.op === 'sweep') remote.sweep(nowSec(), isPresent);
-    else if (c.op === 'pin' && !remote.pin(c.segment, c.hi, c.lo, c.slot, nowSec()))
-      throw new Error('FDB bucket full');
-    return {};
+  return {
+    fds: plainFd === null ? [sealedFd] : [sealedFd, plainFd],
+    run(ready) {
+      path.plainIsGeneve = tables.segments[S.GENEVE] === 1;
+      if ((ready & 1) !== 0) for (let turn = 0; turn < TURNS && path.runSealed(sealedFd) > 0; turn++);
+      if ((ready & 2) !== 0 && plainFd !== null)
+        for (let turn = 0; turn < TURNS && path.runPlain(plainFd) > 0; turn++);
+      return 0;
+    },
+    apply(c) {
+      if (c.op === 'installReceive') receiver.install({ ...c, tunnel: c.slot });
+      else if (c.op === 'removeReceive') receiver.remove(c.index);
+      else if (c.op === 'setVtep') vteps.set(c.segment, c.address, c.slot);
+      else if (c.op === 'removeVtep') vteps.remove(c.segment, c.address);
+      else if (c.op === 'sweep') remote.sweep(nowSec(), isPresent);
+      else if (c.op === 'pin' && !remote.pin(c.segment, c.hi, c.lo, c.slot, nowSec()))
+        throw new Error('FDB bucket full');
+      return {};
+    },
   };
-  const fds = [settings.eventFd, settings.sealedFd];
-  if (settings.plainFd !== null) fds.push(settings.plainFd);
-  const waits = new WaitSet(fds);
-  while (running) {
-    const ready = waits.wait(WAIT_MS);
-    readClock(clock);
-    if ((ready & EVENT_BIT) !== 0) {
-      waits.drainEvent(0);
-      handleCommands(apply);
-    }
-    path.plainIsGeneve = tables.segments[S.GENEVE] === 1;
-    if ((ready & 2) !== 0) for (let turn = 0; turn < TURNS && path.runSealed(settings.sealedFd) > 0; turn++);
-    if ((ready & 4) !== 0 && settings.plainFd !== null)
-      for (let turn = 0; turn < TURNS && path.runPlain(settings.plainFd) > 0; turn++);
-    if (ready > 1) litter();
-  }
 }
 
-if (settings.kind === 'transmit') runTransmit();
-else runReceive();
+const transmit = settings.kind === 'receive' ? null : transmitHalf();
+const receive = settings.kind === 'transmit' ? null : receiveHalf();
+const halves: Half[] = [transmit, receive].filter((half) => half !== null);
+const apply = (command: Command): Partial<Ack> =>
+  halves.reduce<Partial<Ack>>((ack, half) => Object.assign(ack, half.apply(command)), {});
+
+/** The eventfd is bit 0; the descriptors of each half follow. */
+const waitOn = (parts: readonly Half[]): WaitSet =>
+  new WaitSet([settings.eventFd, ...parts.flatMap((half) => half.fds)]);
+
+let waits = waitOn(halves);
+let sending = transmit;
+while (running) {
+  const ready = waits.wait(WAIT_MS);
+  readClock(clock);
+  if ((ready & 1) !== 0) {
+    waits.drainEvent(0);
+    handleCommands(apply);
+  }
+  let rest = ready >> 1;
+  if (sending !== null) {
+    const n = (rest & 1) !== 0 ? sending.run(1) : 0;
+    rest >>= 1;
+    if (n < 0) {
+      // The TAP was deleted under us: say so once and go on with the rest.
+      port.postMessage({ seq: 0, error: `the TAP is gone (errno ${-n})` } satisfies Ack);
+      sending = null;
+      waits = waitOn(receive === null ? [] : [receive]);
+      continue;
+    }
+  }
+  if (receive !== null && rest !== 0) receive.run(rest);
+  if (ready > 1) litter();
+}
 port.close();

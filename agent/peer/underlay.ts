@@ -1,9 +1,9 @@
 /**
- * The agent's UDP sockets on the underlay: one listening socket for sealed datagrams, one for plain VXLAN or Geneve when
- * the segment is plain, and a pool of sending-only sockets whose source ports spread flows over the underlay's paths.
+ * The agent's UDP sockets on the underlay: for each pair of workers a listening socket for sealed datagrams and one for
+ * plain VXLAN or Geneve when the segment is plain, and a pool of sending-only sockets whose source ports spread flows over the underlay's paths.
  * Opened on the main thread; the workers get descriptors. Called by agent.ts.
  */
-import { closeFd, localAddressFor, openUdp } from 'tun-tap';
+import { closeFd, localAddressFor, openUdp, steerByLane, type UdpOptions, type UdpSocket } from 'tun-tap';
 import { type Endpoint, formatEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 
@@ -13,24 +13,35 @@ export const PLAIN_PORT = { vxlan: 4789, geneve: 6081 } as const;
 export interface UnderlaySettings {
   readonly listen: Endpoint;
   readonly plainPort: number | null;
-  /** How many source ports plain frames leave from; sealed frames leave from the listening socket. */
+  /** Receiving sockets on each port, one for each pair of workers. */
+  readonly pairs: number;
+  /** UDP_GRO. */
+  readonly join: boolean;
+  /** Source ports to spread flows over. */
   readonly sendPorts: number;
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
 }
 
 export interface Underlay {
+  /** The first listening socket; the control plane sends from it. */
   readonly sealedFd: number;
-  readonly plainFd: number | null;
-  /** The listening socket first, then the sending-only ones; bounded by sendPorts + 1. */
+  /** Bounded by `pairs`. */
+  readonly sealedFds: readonly number[];
+  /** Bounded by `pairs`; none without a plain port. */
+  readonly plainFds: readonly number[];
+  /** Sending-only sockets; bounded by sendPorts. */
   readonly sendFds: readonly number[];
+  /** The kernel knows UDP_SEGMENT, and granted UDP_GRO. */
+  readonly segments: boolean;
+  readonly joins: boolean;
   close(): void;
 }
 
 /** Opens one socket, naming the address and the fix when that fails. */
-function open(what: string, key: string, options: Parameters<typeof openUdp>[0]): number {
+function open(what: string, key: string, options: Parameters<typeof openUdp>[0]): UdpSocket {
   try {
-    return openUdp(options).fd;
+    return openUdp(options);
   } catch (error) {
     const at = formatEndpoint({ ip: options.address, port: options.port });
     const code = (error as NodeJS.ErrnoException).code;
@@ -67,36 +78,42 @@ export function openUnderlay(settings: UnderlaySettings): Underlay {
   const close = (): void => {
     for (const fd of fds.splice(0)) closeFd(fd);
   };
+  const add = (what: string, options: Partial<UdpOptions>, port: number): UdpSocket => {
+    const socket = open(what, '--underlay', { address: listen.ip, port, ...buffers, ...options });
+    fds.push(socket.fd);
+    return socket;
+  };
+  const listeners = (what: string, port: number): UdpSocket[] => {
+    // A port that is shared could be joined by another process of this user: one socket shares nothing.
+    const options = { join: settings.join, reusePort: settings.pairs > 1 };
+    const sockets = Array.from({ length: settings.pairs }, () => add(what, options, port));
+    return sockets;
+  };
   try {
-    const sealedFd = open('sealed UDP socket', '--underlay', {
-      address: listen.ip,
-      port: listen.port,
-      join: true,
-      ...buffers,
-    });
-    fds.push(sealedFd);
-    const sendFds = [sealedFd];
-    let plainFd: number | null = null;
-    if (plainPort !== null) {
-      plainFd = open('plain UDP socket', '--underlay', {
-        address: listen.ip,
-        port: plainPort,
-        join: true,
-        ...buffers,
-      });
-      fds.push(plainFd);
-      for (let i = 0; i < settings.sendPorts; i++) {
-        const fd = open('sending UDP socket', '--underlay', {
-          address: listen.ip,
-          port: 0,
-          sendOnly: true,
-          ...buffers,
-        });
-        fds.push(fd);
-        sendFds.push(fd);
-      }
+    const sealed = listeners('sealed UDP socket', listen.port);
+    const first = sealed[0]!;
+    if (settings.pairs > 1) {
+      const errno = steerByLane(first.fd, settings.pairs);
+      if (errno !== 0)
+        throw new WeftError(
+          'E_DEVICE',
+          `sealed UDP socket: the kernel refuses to steer by lane (errno ${errno}): set workers to 1`,
+        );
     }
-    return { sealedFd, plainFd, sendFds, close };
+    const plain = plainPort === null ? [] : listeners('plain UDP socket', plainPort);
+    const sending = Array.from({ length: settings.sendPorts > 1 ? settings.sendPorts : 0 }, () =>
+      add('sending UDP socket', { sendOnly: true }, 0),
+    );
+    const fdsOf = (sockets: readonly UdpSocket[]): number[] => sockets.map((socket) => socket.fd);
+    return {
+      sealedFd: first.fd,
+      sealedFds: fdsOf(sealed),
+      plainFds: fdsOf(plain),
+      sendFds: fdsOf(sending),
+      segments: first.segments,
+      joins: first.joins,
+      close,
+    };
   } catch (error) {
     close();
     throw error;

@@ -10,6 +10,7 @@ import {
   interfaceMac,
   interfaceMtu,
   openTap,
+  probeSuperFrame,
   TUN_F,
   TUN_F_TSO,
   TUN_F_USO,
@@ -22,10 +23,20 @@ export interface TapSettings {
   readonly mtuBytes: number;
   /** Overlay address with prefix, or null for none. */
   readonly address: string | null;
+  /** One for each transmit worker. */
+  readonly queues: number;
+  /** What the stack may leave undone, if the kernel can: TCP and UDP super-frames; unfinished checksums always. */
+  readonly tso: boolean;
+  readonly uso: boolean;
 }
 
 export interface TapDevice {
-  readonly fd: number;
+  /** By queue. */
+  readonly fds: readonly number[];
+  /** TUN_F bits that the kernel took. */
+  readonly offloads: number;
+  /** 0, or the errno with which the kernel refuses super-frames that are written to it. */
+  readonly superFrameErrno: number;
   readonly name: string;
   readonly mac: Uint8Array;
   readonly mtuBytes: number;
@@ -69,31 +80,41 @@ function explain(error: unknown, name: string): WeftError {
  * @throws WeftError E_DEVICE, E_PRIVILEGE
  */
 export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
-  let opened: { readonly fd: number; readonly name: string };
-  try {
-    opened = openTap(settings.name, { multiQueue: true, offloads: TUN_F.CSUM | TUN_F_TSO | TUN_F_USO });
-  } catch (error) {
-    throw explain(error, settings.name);
-  }
-  const { fd, name } = opened;
+  const offloads = TUN_F.CSUM | (settings.tso ? TUN_F_TSO : 0) | (settings.uso ? TUN_F_USO : 0);
+  const queues: { readonly fd: number; readonly name: string; readonly offloads: number }[] = [];
+  const closeAll = (): void => {
+    for (const { fd } of queues.splice(0)) closeFd(fd);
+  };
+  const open = (): void => {
+    try {
+      queues.push(openTap(settings.name, { multiQueue: true, offloads }));
+    } catch (error) {
+      throw explain(error, settings.name);
+    }
+  };
+  open();
+  const { fd, name } = queues[0]!;
   try {
     await checkAlone(name);
+    for (let queue = 1; queue < settings.queues; queue++) open();
     configureInterface(name, { mac: settings.mac, mtu: settings.mtuBytes, up: true });
     if (settings.address !== null) await ip(['address', 'replace', settings.address, 'dev', name]);
   } catch (error) {
-    closeFd(fd);
+    closeAll();
     throw error instanceof WeftError ? error : explain(error, name);
   }
   return {
-    fd,
+    fds: queues.map((queue) => queue.fd),
+    offloads: queues.reduce((bits, queue) => bits & queue.offloads, offloads),
+    superFrameErrno: probeSuperFrame(fd),
     name,
     mac: interfaceMac(name),
     mtuBytes: interfaceMtu(name),
     async close() {
-      // A TAP that existed before outlives the descriptor; the address is ours either way.
+      // A TAP that existed before outlives the descriptors; the address is ours either way.
       if (settings.address !== null)
         await ip(['address', 'del', settings.address, 'dev', name]).catch(() => {});
-      closeFd(fd);
+      closeAll();
     },
   };
 }

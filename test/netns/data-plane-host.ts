@@ -2,7 +2,7 @@
  * Far end of a helper process inside a namespace, started by data-plane.test.ts: a TAP and the data path with keys that the
  * test gives it, and no control plane.
  */
-import { configureInterface, openTap, openUdp, TUN_F } from 'tun-tap';
+import { configureInterface, openTap, openUdp, TUN_F, TUN_F_TSO, TUN_F_USO } from 'tun-tap';
 import { systemClock } from '../../agent/clock.ts';
 import { DataPlane } from '../../agent/datapath/data-plane.ts';
 import { ip } from '../../agent/lab/command.ts';
@@ -38,18 +38,20 @@ const TAP = 'weft0';
 let plane: DataPlane | null = null;
 
 async function start(end: DataPlaneEnd): Promise<void> {
-  const tap = openTap(TAP, { multiQueue: true, offloads: TUN_F.CSUM });
+  const tap = openTap(TAP, { multiQueue: true, offloads: TUN_F.CSUM | TUN_F_TSO | TUN_F_USO });
   configureInterface(TAP, { mac: end.mac, mtu: end.mtuBytes, up: true });
   await ip(['address', 'add', end.overlay, 'dev', TAP]);
-  const sealed = openUdp({ address: end.local, port: SEALED_PORT });
+  const sealed = openUdp({ address: end.local, port: SEALED_PORT, join: true });
   const port = end.encap === 'vxlan' ? 4789 : 6081;
-  const plain = end.mode === 'plain' ? openUdp({ address: end.local, port }) : null;
+  const plain = end.mode === 'plain' ? openUdp({ address: end.local, port, join: true }) : null;
   const started = await DataPlane.start({
-    tapFd: tap.fd,
-    tapMtu: end.mtuBytes,
-    sealedFd: sealed.fd,
-    plainFd: plain?.fd ?? null,
-    sendFds: [sealed.fd, ...(plain === null ? [] : [plain.fd])],
+    single: false,
+    tapFds: [tap.fd],
+    sealedFds: [sealed.fd],
+    plainFds: plain === null ? [] : [plain.fd],
+    sendFds: plain === null ? [] : [plain.fd],
+    segmenting: true,
+    joining: true,
     fdb: { limit: 8192, perPeerLimit: 1024, ageingSec: 300 },
     clock: systemClock,
     onFailure: (error) => {
@@ -76,6 +78,7 @@ async function installKeys(started: DataPlane, end: DataPlaneEnd): Promise<void>
   await started.setEndpoint(SLOT, { ip: end.remote, port: SEALED_PORT });
   await started.installTransmit({
     slot: SLOT,
+    lane: 0,
     index: INDEX,
     suite: SUITE,
     inner,

@@ -341,7 +341,7 @@ static int32_t write_frame(struct receiver *r, int fd, uint32_t i, const int32_t
   struct virtio_net_hdr h = {0};
   struct iovec v[2 + JOIN_MAX_SEGMENTS] = {{&h, VNET_HDR_BYTES}, {frame, len}};
   int n = 2;
-  if (run->segments > 1) {
+  if (i < r->described && run->segments > 1) {
     if (frame != run->frame || len != run->len || !join_finish(run, &h)) return RECV_CSUM;
     for (uint32_t k = 0; k + 1 < run->segments; k++) v[n++] = r->piece[r->first[i] + k];
   } else if ((d[D_FLAGS] & F_PARTIAL) && !repair_partial(frame, len, &h)) {
@@ -363,7 +363,7 @@ static napi_value write_tap(napi_env env, napi_callback_info info) {
     return NULL;
   struct receiver *r = a.self;
   int written = 0;
-  for (int64_t i = 0; i < count && i < r->described; i++) {
+  for (int64_t i = 0; i < count && i < r->batch.frames; i++) {
     int32_t *d = batch_desc(&r->batch, (uint32_t)i);
     if (d[D_HDR] != 1) continue;
     if (!batch_holds(&r->batch, d[D_OFF], d[D_LEN])) {
@@ -386,7 +386,7 @@ static napi_value copy_out(napi_env env, napi_callback_info info) {
       !args_int(env, a.at[2], &at) || !args_int(env, a.at[3], &max))
     return NULL;
   struct receiver *r = a.self;
-  if (frame < 0 || frame >= r->described || at < 0 || max < 0 || (size_t)at > n) return value_int(env, 0);
+  if (frame < 0 || frame >= r->batch.frames || at < 0 || max < 0 || (size_t)at > n) return value_int(env, 0);
   const int32_t *d = batch_desc(&r->batch, (uint32_t)frame);
   if (!batch_holds(&r->batch, d[D_OFF], d[D_LEN])) return value_int(env, 0);
   size_t len = (size_t)d[D_LEN];

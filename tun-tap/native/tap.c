@@ -97,6 +97,17 @@ static napi_value probe_super_frame(napi_env env, napi_callback_info info) {
   return value_int(env, writev((int)fd, v, 2) < 0 ? errno : 0);
 }
 
+/* setTapQueue(fd, on) -> 0 or errno. A queue that is off gets no frames; it may still be written to. */
+static napi_value set_tap_queue(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t fd, on;
+  struct ifreq r;
+  memset(&r, 0, sizeof r);
+  if (!args_read(env, info, 2, &a) || !args_int(env, a.at[0], &fd) || !args_int(env, a.at[1], &on)) return NULL;
+  r.ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+  return value_int(env, ioctl((int)fd, TUNSETQUEUE, &r) < 0 ? errno : 0);
+}
+
 /* One ioctl on an interface by name; 0 or errno. */
 static int interface_ioctl(unsigned long request, struct ifreq *r) {
   int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -181,6 +192,7 @@ static napi_value get_mac(napi_env env, napi_callback_info info) {
 
 int tap_register(napi_env env, napi_value exports) {
   return args_method(env, exports, "openTap", open_tap) &&
+         args_method(env, exports, "setTapQueue", set_tap_queue) &&
          args_method(env, exports, "probeSuperFrame", probe_super_frame) && args_method(env, exports, "setMac", set_mac) &&
          args_method(env, exports, "setMtu", set_mtu) && args_method(env, exports, "setUp", set_up) &&
          args_method(env, exports, "interfaceIndex", get_index) &&
