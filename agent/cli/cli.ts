@@ -10,6 +10,7 @@ import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addFdb } from './verbs/fdb.ts';
+import { addGraph } from './verbs/graph.ts';
 import { addInit } from './verbs/init.ts';
 import { addLab } from './verbs/lab.ts';
 import { addLeave } from './verbs/leave.ts';
@@ -36,7 +37,7 @@ export function buildCli(actions: Actions, io: Io = processIo): Cli {
       addGlobals(program, io);
       const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
         ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
-        ['Look:', [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addVersion]],
+        ['Look:', [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addGraph, addVersion]],
         ['More:', [addVtep, addLab]],
       ];
       for (const [title, verbs] of groups) {

@@ -4,7 +4,7 @@
  * `bugreport`; a test gives another root or its own programs.
  */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 export interface Ran {
@@ -73,6 +73,15 @@ export class Kernel {
   linkName(path: string): string | null {
     try {
       return basename(readlinkSync(join(this.#root, path)));
+    } catch {
+      return null;
+    }
+  }
+
+  /** Number by which the kernel tells one file from another; null when it is not there. */
+  inode(path: string): number | null {
+    try {
+      return statSync(join(this.#root, path)).ino;
     } catch {
       return null;
     }

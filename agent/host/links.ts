@@ -1,5 +1,5 @@
 /**
- * Network devices and their addresses as `ip -json -details address` tells them, of this network namespace or of a named
+ * Network devices and their addresses as `ip -json -details address` tells them, of this network namespace or of another
  * one. MTUs are in bytes. Used by `weft doctor` and `weft graph`.
  */
 import type { Kernel } from './kernel.ts';
@@ -29,6 +29,8 @@ export interface Link {
   /** Index of the device below or at the other end, perhaps in another namespace. */
   readonly lowerIndex: number | null;
   readonly lowerElsewhere: boolean;
+  /** Number that this namespace gives the other one. */
+  readonly lowerNetnsId: number | null;
   /** Far ends that a tunnel device names. */
   readonly remotes: readonly string[];
   readonly vni: number | null;
@@ -66,11 +68,26 @@ interface IpLink {
   }[];
 }
 
-/** Devices of a namespace; this one unless named. Null when `ip` is missing or refuses. */
-export async function readLinks(kernel: Kernel, netns: string | null = null): Promise<Link[] | null> {
-  const within = netns === null ? [] : ['-n', netns];
-  const links = await kernel.json(['ip', ...within, '-json', '-details', 'address', 'show']);
+/**
+ * Devices of this namespace, or of the one that `within` enters (namespaces.ts). Null when `ip` is missing or refuses.
+ */
+export async function readLinks(kernel: Kernel, within: readonly string[] = []): Promise<Link[] | null> {
+  const links = await kernel.json([...within, 'ip', '-json', '-details', 'address', 'show']);
   return Array.isArray(links) ? (links as IpLink[]).flatMap(linkOf) : null;
+}
+
+/** Far ends that a vxlan device floods to, besides the one it was made with. */
+export async function readVxlanRemotes(
+  kernel: Kernel,
+  device: string,
+  within: readonly string[] = [],
+): Promise<string[]> {
+  const entries = await kernel.json([...within, 'bridge', '-json', 'fdb', 'show', 'dev', device]);
+  if (!Array.isArray(entries)) return [];
+  const remotes = (entries as { readonly dst?: string }[]).flatMap(({ dst }) =>
+    dst === undefined ? [] : [dst],
+  );
+  return [...new Set(remotes)];
 }
 
 function linkOf(link: IpLink): Link[] {
@@ -93,6 +110,7 @@ function linkOf(link: IpLink): Link[] {
       lower: link.link ?? null,
       lowerIndex: link.link_index ?? null,
       lowerElsewhere: link.link_netnsid !== undefined,
+      lowerNetnsId: link.link_netnsid ?? null,
       remotes: remotes.filter((ip) => ip !== undefined),
       vni: data?.id ?? null,
       tunType: data?.type ?? null,

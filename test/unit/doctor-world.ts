@@ -38,6 +38,7 @@ export function link(name: string, more: Partial<Link> = {}): Link {
     lower: null,
     lowerIndex: null,
     lowerElsewhere: false,
+    lowerNetnsId: null,
     remotes: [],
     vni: null,
     tunType: null,

@@ -1,5 +1,6 @@
 /** Checks of what carries the tunnel: device, MTU, offloads, reverse path filter, other tunnels. */
 import type { Link } from '../../host/links.ts';
+import { outerBytes } from '../outer-size.ts';
 import type { Examination, UnderlayDevice } from './examination.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
@@ -20,12 +21,6 @@ const TUNNELS = [
   ],
   ...['vti', 'vti6', 'wireguard', 'l2tp', 'ppp', 'xfrm', 'tun', 'gtp', 'bareudp', 'amt', 'ovpn'],
 ];
-/** Ethernet with no tag, VXLAN or Geneve, UDP: what every frame gets on top of its packet. */
-const ETHERNET_BYTES = 14;
-const ENCAPSULATION_BYTES = 8;
-const SEAL_BYTES = 32;
-const UDP_BYTES = 8;
-const IP_BYTES = { 4: 20, 6: 40 } as const;
 const FULL_MTU_BYTES = 1500;
 
 /** Everything about the device that has the underlay address. */
@@ -96,30 +91,16 @@ function checkRoutes({ routes, links, running }: Examination): Finding[] {
   ];
 }
 
-/** Largest outer packet of this segment, in bytes. */
-export function outerBytes(x: Examination): number | null {
-  const status = x.running?.status;
-  if (status === undefined || x.underlayIp === null) return null;
-  const seal = status.mode === 'sealed' ? SEAL_BYTES : 0;
-  return (
-    status.mtu +
-    ETHERNET_BYTES +
-    ENCAPSULATION_BYTES +
-    seal +
-    UDP_BYTES +
-    IP_BYTES[x.underlayIp.includes(':') ? 6 : 4]
-  );
-}
-
 function checkMtu(x: Examination, link: Link): Finding[] {
-  const needed = outerBytes(x);
-  if (needed === null) {
+  const status = x.running?.status;
+  if (status === undefined || x.underlayIp === null) {
     if (link.loopback || link.mtuBytes >= FULL_MTU_BYTES)
       return [ok('mtu', `${link.name} has ${link.mtuBytes}`)];
     const what = `${link.name} has ${link.mtuBytes}, and a segment's usual MTU is made for ${FULL_MTU_BYTES}`;
     return [warn('mtu', what, `ip link set ${link.name} mtu ${FULL_MTU_BYTES} if the network allows it`)];
   }
-  const { mtu, tap } = x.running?.status ?? { mtu: 0, tap: '' };
+  const { mtu, tap } = status;
+  const needed = outerBytes(status, x.underlayIp);
   const paths = [
     { what: `device ${link.name}`, bytes: link.mtuBytes },
     ...x.routes.flatMap(({ peer, route }) =>
