@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSnapshot } from './agent-metrics.ts';
+import { offloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { createSessions } from './agent-sessions.ts';
@@ -18,6 +19,8 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { SEALED_PORT } from './config/schema.ts';
 import type { AgentState } from './control/api-types.ts';
+import { EventRing } from './control/event-ring.ts';
+import { EventWatch } from './control/event-watch.ts';
 import { MetricsServer } from './control/http-metrics.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
@@ -40,8 +43,10 @@ import { PeerTable } from './peer/peer-table.ts';
 import { defaultUnderlayIp, openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
 import { VtepBook } from './peer/vtep-book.ts';
 import { openTapDevice } from './segment/tap-device.ts';
+import { buildVersion } from './version.ts';
 
 const REPLAY_SAVE_MS = 60_000;
+const EVENT_LOOK_MS = 1000;
 const STOP_AFTER_LEAVE_MS = 200;
 
 /** Where this host listens; without a setting, the address of the route to the mesh. */
@@ -158,6 +163,11 @@ export class Agent {
     this.#onStop('workers', () => dataPlane.stop());
     dataPlane.setSegment({ ...segment, ownMac: mac });
 
+    const offloadParts = { wanted: config.offload, tap, underlay, dataPlane };
+    for (const { name, why } of offloads(offloadParts))
+      if (why !== null) log.info({ offload: name, why }, 'offload is off');
+
+    const events = new EventRing(clock);
     const peers = new PeerTable();
     const trust = new GossipTrust({
       identity,
@@ -223,9 +233,13 @@ export class Agent {
             `host ${identity.cert.name} does not admit others; ask the host that made the token`,
           );
         const outcome = admitter.handle(tokenCert, request, dhPk);
-        if (outcome.admitted !== null)
+        if (outcome.admitted !== null) {
           log.info({ name: outcome.admitted.name, slot: outcome.admitted.slot }, 'admitted');
-        else if (outcome.refused !== null) log.info({ reason: outcome.refused }, 'refused a host');
+          events.add('admitted', outcome.admitted.name, 'joined with a token of this host');
+        } else if (outcome.refused !== null) {
+          log.info({ reason: outcome.refused }, 'refused a host');
+          events.add('refused', null, outcome.refused);
+        }
         return outcome.reply;
       },
       onHandshake: (result, durationSec) => {
@@ -270,6 +284,7 @@ export class Agent {
       peers,
       vteps,
       paths,
+      events,
       clock,
       state: () => this.#state,
       createToken: (request) =>
@@ -292,8 +307,11 @@ export class Agent {
           state.remove(file);
         clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
       },
+      offloads: () => offloads(offloadParts),
+      workers: layout.single ? 'single' : layout.pairs,
       metrics: () =>
         metricsSnapshot({
+          offloads: () => offloads(offloadParts),
           identity,
           dataPlane,
           sessions,
@@ -320,7 +338,10 @@ export class Agent {
       clock,
       onInternalError,
     });
-    this.#onStop('control socket', () => control.close());
+    this.#onStop('control socket', () => {
+      events.close();
+      return control.close();
+    });
     if (config.metrics.address !== null) {
       const server = await MetricsServer.start({
         address: config.metrics.address,
@@ -337,6 +358,21 @@ export class Agent {
       'timers',
       clock.every(REPLAY_SAVE_MS, () => saveReplays(state, sessions.replayEntries())),
     );
+    const watch = new EventWatch(
+      {
+        peers: () => view.peers(),
+        members: () => view.members(),
+        drops: () => dataPlane.drops(),
+        fdbMoves: () => dataPlane.total('receive', 'MOVES'),
+        fdb: () => view.fdb(),
+      },
+      events,
+    );
+    this.#onStop(
+      'events',
+      clock.every(EVENT_LOOK_MS, () => watch.look()),
+    );
+    events.add('agent', identity.cert.name, `started, version ${buildVersion().version}`);
     this.#state = 'up';
     if (!sealed)
       log.warn(

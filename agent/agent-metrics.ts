@@ -25,6 +25,7 @@ export interface MetricsParts {
   readonly paths: Paths;
   readonly underlay: Underlay;
   readonly admissions: AdmissionLog;
+  readonly offloads: () => readonly { readonly name: string; readonly on: boolean }[];
   readonly fdbLimit: number;
   readonly clock: Clock;
 }
@@ -196,6 +197,7 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     gossipHealthScore: stats.healthScore,
     gossipBroadcastQueue: stats.broadcastQueue,
     gossipIncarnation: stats.incarnation,
+    offloads: p.offloads(),
     udpSocketDrops: [
       { socket: 'sealed', count: dropsOf(p.underlay.sealedFds) },
       ...(p.underlay.plainFds.length === 0

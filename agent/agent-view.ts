@@ -8,10 +8,12 @@ import type { Clock } from './clock.ts';
 import type {
   AgentState,
   AgentView,
+  EventsReport,
   FdbReport,
   HealthReport,
   LeaveReport,
   MembersReport,
+  OffloadReport,
   PeerReport,
   PeersReport,
   StatusReport,
@@ -20,6 +22,7 @@ import type {
   VtepRequest,
   VtepsReport,
 } from './control/api-types.ts';
+import type { EventRing } from './control/event-ring.ts';
 import type { MetricsSnapshot } from './control/metrics-source.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
@@ -44,10 +47,13 @@ export interface ViewParts {
   readonly peers: PeerTable;
   readonly vteps: VtepBook;
   readonly paths: Paths;
+  readonly events: EventRing;
   readonly clock: Clock;
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
   readonly leave: () => Promise<void>;
+  readonly offloads: () => readonly OffloadReport[];
+  readonly workers: StatusReport['workers'];
   readonly metrics: () => MetricsSnapshot;
 }
 
@@ -93,6 +99,8 @@ export class LiveView implements AgentView {
       endpoint: formatEndpoint(listen),
       peers: { up: all.filter((p) => p.state === 'up').length, total: all.length },
       members: { alive: members.alive, total: members.alive + members.suspect + members.dead + members.left },
+      offloads: this.#p.offloads(),
+      workers: this.#p.workers,
       problems: this.health().reasons,
       warnings: this.#p.paths.warnings,
     };
@@ -232,6 +240,10 @@ export class LiveView implements AgentView {
     const reasons: string[] = [];
     if (state !== 'up') reasons.push(`the agent is ${state}`);
     return { v: 1, live: true, ready: reasons.length === 0, reasons };
+  }
+
+  events(after: number, waitMs: number): Promise<EventsReport> {
+    return this.#p.events.read(after, waitMs);
   }
 
   metrics(): MetricsSnapshot {

@@ -40,6 +40,7 @@ interface NativeReceiver {
   receiveSealed(fd: number): number;
   receivePlain(fd: number, geneve: number): number;
   setJoining(on: number): void;
+  joiningRefused(): number;
   writeTap(fd: number, count: number, mtu: number): number;
   copyOut(frame: number, into: Uint8Array, at: number, max: number): number;
 }

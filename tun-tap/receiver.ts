@@ -83,6 +83,11 @@ export class Receiver {
     this.#native.setJoining(Number(on));
   }
 
+  /** Whether the TAP refused a super-frame (EINVAL); joining is off since then. */
+  get joiningRefused(): boolean {
+    return this.#native.joiningRefused() !== 0;
+  }
+
   /** Receives one batch of the sealed port. Returns the number of descriptors filled: datagrams, or runs of them. */
   receiveSealed(fd: number): number {
     return this.#native.receiveSealed(fd);

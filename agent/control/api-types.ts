@@ -18,6 +18,13 @@ export type Mode = 'sealed' | 'plain';
 export type Encap = 'vxlan' | 'geneve';
 
 /** `GET /v1/status` */
+/** One offload of the data path; `why` says why it is off, null when it is on. */
+export interface OffloadReport {
+  readonly name: 'tso' | 'uso' | 'gso' | 'gro' | 'join';
+  readonly on: boolean;
+  readonly why: string | null;
+}
+
 export interface StatusReport {
   readonly v: 1;
   readonly name: string;
@@ -39,6 +46,9 @@ export interface StatusReport {
   readonly endpoint: string | null;
   readonly peers: { readonly up: number; readonly total: number };
   readonly members: { readonly alive: number; readonly total: number };
+  readonly offloads: readonly OffloadReport[];
+  /** Data-plane threads: `single`, or the number of pairs. */
+  readonly workers: 'single' | number;
   /** What keeps the agent from being ready; empty when all is well. */
   readonly problems: readonly string[];
   /** What works and yet deserves a look, such as an underlay that is itself a tunnel. */
@@ -199,6 +209,44 @@ export interface MetricReport {
   }[];
 }
 
+export type EventType =
+  | 'agent'
+  | 'peer-up'
+  | 'peer-down'
+  | 'peer-moved'
+  | 'member'
+  | 'mtu'
+  | 'mac-move'
+  | 'drop-burst'
+  | 'admitted'
+  | 'refused';
+
+export interface EventReport {
+  /** Counts from 1 from the start of the agent. */
+  readonly seq: number;
+  /** Unix milliseconds. */
+  readonly at: number;
+  /** More may be added. */
+  readonly type: EventType;
+  /** Host, MAC or drop reason that it is about. */
+  readonly subject: string | null;
+  /** For people; the words may change. */
+  readonly text: string;
+}
+
+/** `GET /v1/events?after=SEQ&wait=MS`: what came after SEQ; waits so long, 10 s at most, if there is nothing. */
+export interface EventsReport {
+  readonly v: 1;
+  /** Unix milliseconds of the agent's start: another value means that `seq` began anew. */
+  readonly startedAt: number;
+  /** Events after SEQ that the agent no longer has. */
+  readonly lost: number;
+  /** Newest number there is; 0 before the first. */
+  readonly last: number;
+  /** Oldest first. */
+  readonly events: readonly EventReport[];
+}
+
 /** Every failed request, with a fitting status. */
 export interface ErrorReport {
   readonly error: { readonly code: string; readonly message: string };
@@ -223,6 +271,8 @@ export interface AgentView {
   /** Publishes the signed leave that releases name and certificate; the agent stops after the answer has gone out. */
   leave(): Promise<LeaveReport>;
   health(): HealthReport;
+  /** What happened after the event `after`; waits up to `waitMs` if there is nothing yet. */
+  events(after: number, waitMs: number): Promise<EventsReport>;
   /** Read once per scrape; cheap. */
   metrics(): MetricsSnapshot;
 }

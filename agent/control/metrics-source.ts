@@ -56,6 +56,7 @@ export interface MetricsSnapshot {
   readonly gossipIncarnation: number;
 
   /** Datagrams that the kernel dropped because a socket's buffer was full. */
+  readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
   readonly udpSocketDrops: readonly {
     readonly socket: 'sealed' | 'plain' | 'gossip';
     readonly count: number;

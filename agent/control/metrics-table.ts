@@ -334,6 +334,14 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ gossipIncarnation }) => one(gossipIncarnation),
   },
   {
+    name: 'weft_offload',
+    type: 'gauge',
+    labels: ['offload'],
+    help: '1 for each offload that is on, 0 for one that is off; `weft status` says why.',
+    read: ({ offloads }) =>
+      offloads.map(({ name, on }) => ({ labels: { offload: name }, value: on ? 1 : 0 })),
+  },
+  {
     name: 'weft_udp_socket_drops_total',
     type: 'counter',
     labels: ['socket'],

@@ -72,6 +72,9 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     '/v1/fdb': { GET: () => view.fdb() },
     '/v1/health': { GET: () => view.health() },
     '/v1/version': { GET: version },
+    '/v1/events': {
+      GET: (_request, _response, url) => view.events(numberOf(url, 'after'), numberOf(url, 'wait')),
+    },
     '/v1/metrics': {
       async GET(_request, response, url) {
         if (url.searchParams.get('format') === 'json') return metrics.json();
@@ -86,6 +89,13 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     '/v1/tokens': { POST: async (request) => view.createToken(await readTokenRequest(request)) },
     '/v1/leave': { POST: () => view.leave() },
   };
+}
+
+/** A whole number of the query; 0 when it is not there. @throws WeftError E_REQUEST */
+function numberOf(url: URL, name: string): number {
+  const text = url.searchParams.get(name) ?? '0';
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new WeftError('E_REQUEST', `${name} must be a whole number`);
 }
 
 function version(): VersionReport {

@@ -337,6 +337,11 @@ export class DataPlane {
     return this.#totalOf(direction, T[field]);
   }
 
+  /** What the kernel refused since the start, up to a sweep ago. */
+  refused(): { readonly segmenting: number; readonly joining: number } {
+    return { segmenting: this.total('transmit', 'REFUSED'), joining: this.total('receive', 'REFUSED') };
+  }
+
   /** Every reason in every direction it can happen, zeros included. */
   drops(): { readonly direction: Direction; readonly reason: string; readonly count: number }[] {
     return DROP_TABLE.flatMap((info, reason) =>

@@ -53,7 +53,8 @@ export const T = {
   PLAIN_BYTES: 12,
   TOO_BIG_ANSWERS: 13,
   MSS_CLAMPED: 14,
-  SEGMENT_REFUSED: 15,
+  /** Transmit row: sockets on which the kernel refused UDP_SEGMENT. Receive row: 1 when the TAP refused a super-frame. */
+  REFUSED: 15,
 } as const;
 export const TOTAL_DROPS = 16;
 export const TOTALS_STRIDE = 64;

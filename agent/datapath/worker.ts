@@ -132,7 +132,7 @@ function transmitHalf(): Half {
       else if (c.op === 'clearTransmit') transmitter.clear(c.slot);
       else if (c.op === 'sweep') {
         local.sweep(nowSec(), () => true);
-        tables.totals[row * TOTALS_STRIDE + T.SEGMENT_REFUSED] = transmitter.segmentingRefused;
+        tables.totals[row * TOTALS_STRIDE + T.REFUSED] = transmitter.segmentingRefused;
       }
       return {};
     },
@@ -173,8 +173,12 @@ function receiveHalf(): Half {
       else if (c.op === 'removeReceive') receiver.remove(c.index);
       else if (c.op === 'setVtep') vteps.set(c.segment, c.address, c.slot);
       else if (c.op === 'removeVtep') vteps.remove(c.segment, c.address);
-      else if (c.op === 'sweep') remote.sweep(nowSec(), isPresent);
-      else if (c.op === 'pin' && !remote.pin(c.segment, c.hi, c.lo, c.slot, nowSec()))
+      else if (c.op === 'sweep') {
+        remote.sweep(nowSec(), isPresent);
+        tables.totals[receiveRow(settings.pair) * TOTALS_STRIDE + T.REFUSED] = Number(
+          receiver.joiningRefused,
+        );
+      } else if (c.op === 'pin' && !remote.pin(c.segment, c.hi, c.lo, c.slot, nowSec()))
         throw new Error('FDB bucket full');
       return {};
     },

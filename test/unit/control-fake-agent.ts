@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../agent/clock.ts';
 import type {
   AgentView,
+  EventsReport,
   FdbReport,
   HealthReport,
   LeaveReport,
@@ -17,6 +18,7 @@ import type {
   VtepRequest,
   VtepsReport,
 } from '../../agent/control/api-types.ts';
+import { EventRing } from '../../agent/control/event-ring.ts';
 import { Metrics } from '../../agent/control/metrics.ts';
 import type { MetricsSnapshot, PeerMetrics } from '../../agent/control/metrics-source.ts';
 import { ControlServer } from '../../agent/control/server.ts';
@@ -75,6 +77,10 @@ export const SNAPSHOT: MetricsSnapshot = {
   gossipHealthScore: 0,
   gossipBroadcastQueue: 0,
   gossipIncarnation: 4,
+  offloads: [
+    { name: 'tso', on: true },
+    { name: 'gso', on: false },
+  ],
   udpSocketDrops: [{ socket: 'sealed', count: 0 }],
   identityExpirySec: 1_800_000_000,
   joinTokens: [{ state: 'open', count: 1 }],
@@ -83,6 +89,7 @@ export const SNAPSHOT: MetricsSnapshot = {
 export class FakeAgent implements AgentView {
   readonly tokenRequests: TokenRequest[] = []; // bounded by the test
   readonly #vteps: VtepReport[] = []; // bounded by the test
+  readonly ring = new EventRing(systemClock);
   ready = true;
   broken = false;
 
@@ -106,6 +113,11 @@ export class FakeAgent implements AgentView {
       endpoint: '192.0.2.1:7947',
       peers: { up: 1, total: 2 },
       members: { alive: 3, total: 3 },
+      offloads: [
+        { name: 'tso', on: true, why: null },
+        { name: 'gso', on: false, why: 'switched off by offload.gso' },
+      ],
+      workers: 'single',
       problems: ['no answer from gamma'],
       warnings: ['the underlay interface wg0 is itself a tunnel (wireguard): packets are wrapped twice'],
     };
@@ -191,6 +203,10 @@ export class FakeAgent implements AgentView {
 
   health(): HealthReport {
     return { v: 1, live: true, ready: this.ready, reasons: this.ready ? [] : ['the TAP is not open'] };
+  }
+
+  events(after: number, waitMs: number): Promise<EventsReport> {
+    return this.ring.read(after, waitMs);
   }
 
   metrics(): MetricsSnapshot {

@@ -74,6 +74,8 @@ const STATUS = {
   endpoint: '192.0.2.1:7947',
   peers: { up: 1, total: 1 },
   members: { alive: 2, total: 2 },
+  offloads: [],
+  workers: 1,
   problems: [],
   warnings: [],
 };

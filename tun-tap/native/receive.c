@@ -37,7 +37,7 @@ struct receiver {
   napi_ref batch_ref;
   struct sessions sessions;
   struct mss_cache mss;
-  int joining;
+  int joining, refused; /* refused: the TAP answered EINVAL to a super-frame */
   uint32_t described; /* descriptors filled by the batch under way */
   uint32_t pieces;
   uint32_t want;        /* messages to ask for next */
@@ -300,6 +300,18 @@ static napi_value receive_sealed(napi_env env, napi_callback_info info) {
   return value_int(env, r->described);
 }
 
+/*
+ * True if a message that came with a datagram size is in truth one datagram: a kernel's tunnel put a whole UDP super-frame
+ * into it and it crossed a virtual cable uncut. udp(7) UDP_GRO then names the size of the inner datagrams, because
+ * udp_cmsg_recv (Linux include/net/udp.h) cannot tell them from outer ones.
+ */
+static int holds_super_frame(const uint8_t *p, size_t len, size_t size, int geneve) {
+  struct frame_view v;
+  size_t encap = size < len ? encap_length(p, len, geneve) : 0;
+  if (!encap || !frame_parse(p + encap, len - encap, &v) || v.protocol != 17 || v.fragment) return 0;
+  return encap + v.l3 + v.ip_len == len;
+}
+
 /* receivePlain(fd, geneve) -> descriptors filled; nothing is parsed here but to join */
 static napi_value receive_plain(napi_env env, napi_callback_info info) {
   struct args a;
@@ -311,12 +323,14 @@ static napi_value receive_plain(napi_env env, napi_callback_info info) {
   for (int i = 0; i < n; i++) {
     uint8_t *p = batch_slot(&r->batch, (uint32_t)i);
     size_t left = r->message[i].msg_len, size = datagram_size(&r->message[i].msg_hdr, left);
+    int whole = holds_super_frame(p, left, size, geneve != 0);
     do {
-      size_t len = left < size ? left : size;
+      size_t len = left < size || whole ? left : size;
       if (r->described == r->batch.frames) break;
       int32_t *d = describe(r, (uint32_t)i, p, len);
       d[D_KIND] = KIND_PLAIN;
       d[D_STATUS] = len ? RECV_OK : RECV_GARBAGE;
+      if (whole) d[D_GSO] = (int32_t)size;
       join_or_keep(r, d, geneve != 0, 0);
       p += len;
       left -= len;
@@ -346,11 +360,20 @@ static int32_t write_frame(struct receiver *r, int fd, uint32_t i, const int32_t
     for (uint32_t k = 0; k + 1 < run->segments; k++) v[n++] = r->piece[r->first[i] + k];
   } else if ((d[D_FLAGS] & F_PARTIAL) && !repair_partial(frame, len, &h)) {
     return RECV_CSUM;
+  } else if (d[D_KIND] == KIND_PLAIN && d[D_GSO]) { /* holds_super_frame */
+    if (!repair_datagrams(frame, len, mtu, (size_t)d[D_GSO], &h)) return RECV_CSUM;
   } else if ((d[D_FLAGS] & F_REPAIR) && !repair_plain(&r->mss, frame, len, mtu, &h)) {
     return RECV_CSUM;
   }
-  while (writev(fd, v, n) < 0)
-    if (errno != EINTR) return write_status(errno);
+  while (writev(fd, v, n) < 0) {
+    if (errno == EINTR) continue;
+    /* A kernel that takes no super-frames after all: this one is lost and counted, the next come one by one. */
+    if (errno == EINVAL && h.gso_type != VIRTIO_NET_HDR_GSO_NONE && n > 2) {
+      r->joining = 0;
+      r->refused = 1;
+    }
+    return write_status(errno);
+  }
   return RECV_OK;
 }
 
@@ -405,6 +428,12 @@ static napi_value set_joining(napi_env env, napi_callback_info info) {
   return value_undefined(env);
 }
 
+static napi_value joining_refused(napi_env env, napi_callback_info info) {
+  struct args a;
+  if (!args_read(env, info, 0, &a) || !a.self) return NULL;
+  return value_int(env, ((struct receiver *)a.self)->refused);
+}
+
 int receive_register(napi_env env, napi_value exports) {
   napi_property_descriptor methods[] = {
       {"install", NULL, install, NULL, NULL, NULL, napi_default, NULL},
@@ -413,6 +442,7 @@ int receive_register(napi_env env, napi_value exports) {
       {"receivePlain", NULL, receive_plain, NULL, NULL, NULL, napi_default, NULL},
       {"writeTap", NULL, write_tap, NULL, NULL, NULL, napi_default, NULL},
       {"setJoining", NULL, set_joining, NULL, NULL, NULL, napi_default, NULL},
+      {"joiningRefused", NULL, joining_refused, NULL, NULL, NULL, napi_default, NULL},
       {"copyOut", NULL, copy_out, NULL, NULL, NULL, napi_default, NULL},
   };
   napi_value type;

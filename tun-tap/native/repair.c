@@ -95,6 +95,18 @@ int repair_plain(struct mss_cache *cache, uint8_t *f, size_t len, size_t mtu, st
   return 1;
 }
 
+int repair_datagrams(uint8_t *f, size_t len, size_t mtu, size_t size, struct virtio_net_hdr *h) {
+  struct frame_view v;
+  if (!frame_parse(f, len, &v) || v.fragment || v.protocol != 17 || size == 0 || size > 0xffff) return 0;
+  if ((size_t)v.header - v.l3 + size > mtu) return 0;
+  store_pseudo(f, &v);
+  needs_csum(&v, h);
+  h->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+  h->gso_size = (uint16_t)size;
+  h->hdr_len = v.header;
+  return 1;
+}
+
 int repair_complete(uint8_t *f, size_t len, uint16_t start, uint16_t offset) {
   if ((size_t)start + offset + 2 > len) return 0;
   uint16_t sum = (uint16_t)~checksum_fold(checksum_add(f + start, len - start, 0));

@@ -30,6 +30,8 @@ void mss_learn(struct mss_cache *cache, const uint8_t *frame, size_t len);
 int repair_partial(uint8_t *frame, size_t len, struct virtio_net_hdr *h);
 /* Plain receive: fills `h` for an incomplete checksum or a frame above `mtu` (L3 bytes). 0 if it cannot be delivered. */
 int repair_plain(struct mss_cache *cache, uint8_t *frame, size_t len, size_t mtu, struct virtio_net_hdr *h);
+/* Plain receive of a UDP super-frame whose datagrams have `size` payload bytes. 0 if it cannot be delivered. */
+int repair_datagrams(uint8_t *frame, size_t len, size_t mtu, size_t size, struct virtio_net_hdr *h);
 /* Transmit towards a plain endpoint: completes the checksum that csum_start and csum_offset describe. 0 if out of range. */
 int repair_complete(uint8_t *frame, size_t len, uint16_t start, uint16_t offset);
 

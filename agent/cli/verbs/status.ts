@@ -26,9 +26,17 @@ function formatStatus(status: StatusReport, coloured: boolean): string {
     ['address', `${orDash(status.address)} on ${clean(status.tap)}, mac ${status.mac}, mtu ${status.mtu}`],
     ['segment', `vni ${status.vni}, ${status.mode} ${status.encap}`],
     ['underlay', orDash(status.endpoint)],
+    [
+      'offloads',
+      status.offloads
+        .filter((o) => o.on)
+        .map((o) => o.name)
+        .join(' ') || 'none',
+    ],
     ['peers', `${status.peers.up} of ${status.peers.total} up`],
     ['members', `${status.members.alive} of ${status.members.total} alive`],
   ];
+  for (const { name, why } of status.offloads) if (why !== null) facts.push([`${name} off`, clean(why)]);
   for (const problem of status.problems) facts.push(['problem', paint(clean(problem), 'red', coloured)]);
   for (const warning of status.warnings) facts.push(['warning', paint(clean(warning), 'yellow', coloured)]);
   return formatFacts(facts, coloured);
