@@ -201,8 +201,9 @@ static void join_or_keep(struct receiver *r, int32_t *d, int geneve, int partial
     int partial = partial_allowed && (p[7] & 0x80);
     struct run *before = i > 0 ? &r->run[i - 1] : NULL;
     int32_t *b = d - DESC_STRIDE;
+    /* Their encapsulation headers may differ in length (Geneve options): only equal ones are compared. */
     if (before && before->open && b[D_TUNNEL] == d[D_TUNNEL] && b[D_KIND] == d[D_KIND] && same_sender(r, i - 1, i) &&
-        memcmp(before->frame - encap, p, encap) == 0) {
+        before->frame == r->batch.bytes + b[D_OFF] + encap && memcmp(before->frame - encap, p, encap) == 0) {
       size_t at = join_extend(before, p + encap, len - encap, partial);
       if (at) {
         r->piece[r->pieces++] = (struct iovec){p + encap + at, len - encap - at};
