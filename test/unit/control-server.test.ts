@@ -70,7 +70,7 @@ const failsWith = (code: string) => (error: unknown) => error instanceof WeftErr
 const FIELDS: Readonly<Record<string, readonly string[]>> = {
   '/v1/status': [
     'v name mesh address tap mac mtu mode encap vni state uptimeMs'.split(' '),
-    'offloads workers version nodeId endpoint peers members problems warnings offloads workers'.split(' '),
+    'offloads workers version nodeId endpoint peers members problems warnings'.split(' '),
   ].flat(),
   '/v1/peers': ['v', 'peers'],
   '/v1/members': ['v', 'members'],
