@@ -364,7 +364,7 @@ export class Agent {
         members: () => view.members(),
         drops: () => dataPlane.drops(),
         fdbMoves: () => dataPlane.total('receive', 'MOVES'),
-        fdb: () => view.fdb(),
+        fdbEntries: () => view.fdbEntries(),
       },
       events,
     );

@@ -9,6 +9,7 @@ import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
 import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
 import { addDoctor } from './verbs/doctor.ts';
+import { addEvents } from './verbs/events.ts';
 import { addFdb } from './verbs/fdb.ts';
 import { addGraph } from './verbs/graph.ts';
 import { addInit } from './verbs/init.ts';
@@ -37,7 +38,10 @@ export function buildCli(actions: Actions, io: Io = processIo): Cli {
       addGlobals(program, io);
       const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
         ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
-        ['Look:', [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addGraph, addVersion]],
+        [
+          'Look:',
+          [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addGraph, addEvents, addVersion],
+        ],
         ['More:', [addVtep, addLab]],
       ];
       for (const [title, verbs] of groups) {

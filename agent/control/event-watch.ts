@@ -6,14 +6,15 @@ import type { FdbReport, MembersReport, PeersReport } from './api-types.ts';
 import type { EventRing } from './event-ring.ts';
 import type { DropCount } from './metrics-source.ts';
 
-/** What is looked at; all of it cheap but `fdb`, which is asked for when an address has moved, and now and then. */
+/** What is looked at; cheap but for `fdbEntries`. */
 export interface Watched {
   peers(): PeersReport;
   members(): MembersReport;
   drops(): readonly DropCount[];
   /** Addresses that changed their peer so far. */
   fdbMoves(): number;
-  fdb(): FdbReport;
+  /** In any order. */
+  fdbEntries(): FdbReport['entries'];
 }
 
 /** Drops of one reason between two looks that are worth an event. */
@@ -22,7 +23,7 @@ export const BURST_DROPS = 50;
 const BURST_QUIET_LOOKS = 30;
 /** Addresses whose place is remembered; beyond, moves are counted and not named. */
 export const MAX_WATCHED_MACS = 4096;
-const FDB_EVERY_LOOKS = 10;
+const FDB_EVERY_LOOKS = 2;
 /** Moves told one by one in one look. */
 const MAX_MOVES_TOLD = 10;
 
@@ -118,10 +119,10 @@ export class EventWatch {
   #lookAtMacs(): void {
     const moves = this.#watched.fdbMoves();
     const moved = moves - this.#moves;
-    if (moved === 0 && this.#look % FDB_EVERY_LOOKS !== 1) return;
+    if (moved === 0 && this.#look % FDB_EVERY_LOOKS === 0) return;
     this.#moves = moves;
     const now = new Map<string, string>(); // bounded by MAX_WATCHED_MACS
-    for (const { mac, vni, peer } of this.#watched.fdb().entries) {
+    for (const { mac, vni, peer } of this.#watched.fdbEntries()) {
       if (peer !== null && now.size < MAX_WATCHED_MACS) now.set(`${vni} ${mac}`, peer);
     }
     let told = 0;

@@ -1,8 +1,8 @@
 /** A MAC address behind one bridge holder moves behind another: frames follow it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { FdbReport } from '../../agent/control/api-types.ts';
-import { until } from '../../agent/lab/wait.ts';
+import type { EventsReport, FdbReport } from '../../agent/control/api-types.ts';
+import { delay, until } from '../../agent/lab/wait.ts';
 import { BROADCAST, FrameSender, frame, framesFrom } from './frames.ts';
 import { Mesh } from './mesh.ts';
 import { Recording } from './programs.ts';
@@ -64,9 +64,16 @@ test('a learned address gets its frames alone', async () => {
 
 test('after a move the frames follow, and the move is counted', async () => {
   const before = await mesh.metric(0, 'weft_fdb_moves_total');
+  // Two looks of the event watch, so that it knows where the address was.
+  await delay(3000);
   await settleAt(2);
   assert.deepEqual(await reached(), [0, 5]);
   assert.ok((await mesh.metric(0, 'weft_fdb_moves_total')) > before);
+  const told = await until('event of the move', { timeoutMs: 5000 }, async () => {
+    const { events } = await mesh.host(0).api.get<EventsReport>('/v1/events');
+    return events.find(({ type, subject }) => type === 'mac-move' && subject === GUEST) ?? null;
+  });
+  assert.equal(told.text, 'from host2 to host3, vni 1');
 });
 
 test('an address that moves to the own host is no longer sent away', async () => {

@@ -1,7 +1,7 @@
 /** A machine and an agent on which all is well, for the tests of `weft doctor` to spoil in one place. */
 import type { Examination, Running } from '../../agent/cli/doctor/examination.ts';
 import { configSchema } from '../../agent/config/schema.ts';
-import type { PeerReport } from '../../agent/control/api-types.ts';
+import type { PeerReport, StatusReport } from '../../agent/control/api-types.ts';
 import type { Link } from '../../agent/host/links.ts';
 import { parseRuleset } from '../../agent/host/nft-ruleset.ts';
 
@@ -56,18 +56,18 @@ export const WEFT0 = link('weft0', {
   addresses: [{ ip: '10.80.0.1', prefixLength: 24, scope: 'global' }],
 });
 
-const STATUS = {
-  v: 1 as const,
+const STATUS: StatusReport = {
+  v: 1,
   name: 'alpha',
   mesh: 'demo',
   address: '10.80.0.1/24',
   tap: 'weft0',
   mac: '02:00:00:00:00:01',
   mtu: 1390,
-  mode: 'sealed' as const,
-  encap: 'vxlan' as const,
+  mode: 'sealed',
+  encap: 'vxlan',
   vni: 1,
-  state: 'up' as const,
+  state: 'up',
   uptimeMs: 1000,
   version: '0.1.0',
   nodeId: 'cd'.repeat(32),
