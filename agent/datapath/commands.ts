@@ -40,6 +40,8 @@ export type Command = { readonly seq: number } & (
       readonly slot: number;
     }
   | { readonly op: 'removeVtep'; readonly segment: number; readonly address: readonly number[] }
+  /** Lets frames come to the worker's TAP queue, or keeps them away from it. */
+  | { readonly op: 'tapQueue'; readonly on: boolean }
   | { readonly op: 'sweep' }
   | { readonly op: 'watchGc'; readonly deliberate: boolean }
   | { readonly op: 'reportGc' }

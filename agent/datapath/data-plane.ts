@@ -86,6 +86,8 @@ export class DataPlane {
   readonly #vteps = new Map<number, { segment: number; address: number[] }>();
   #cancel: (() => void)[] = [];
   #stopping = false;
+  /** The TAP queues of the pairs beyond the first get frames. */
+  #queuesOn = true;
 
   private constructor(options: DataPlaneOptions) {
     this.#options = options;
@@ -115,11 +117,37 @@ export class DataPlane {
       if (options.single) plane.#launch('both', pair);
       else for (const kind of ['transmit', 'receive'] as const) plane.#launch(kind, pair);
     }
+    await plane.#setQueues(false);
     await plane.#pool.broadcast({ op: 'sweep' });
-    plane.#cancel.push(
-      options.clock.every(SWEEP_MS, () => void plane.#pool.broadcast({ op: 'sweep' }).catch(() => {})),
-    );
+    plane.#cancel.push(options.clock.every(SWEEP_MS, () => void plane.#sweep().catch(() => {})));
     return plane;
+  }
+
+  async #sweep(): Promise<void> {
+    await this.#pool.broadcast({ op: 'sweep' });
+    await this.#setQueues(this.#allSpread());
+  }
+
+  /** Whether every peer may be reached from the pool of sending ports. */
+  #allSpread(): boolean {
+    const { peerFlags, peerSpread } = this.#tables;
+    for (let slot = 0; slot < MAX_SLOTS; slot++) {
+      const flags = peerFlags[slot]!;
+      if ((flags & PEER_PRESENT) !== 0 && (flags & PEER_PLAIN) === 0 && peerSpread[slot] !== 1) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Pairs beyond the first have ports of their own, and lanes: two lanes from one port would be joined on the way (UDP_GRO)
+   * and meet a worker that keeps the window of only one of them. While some peer takes packets from the listening port alone
+   * (a NAT on the way), the first pair sends everything.
+   */
+  async #setQueues(on: boolean): Promise<void> {
+    if (on === this.#queuesOn) return;
+    this.#queuesOn = on;
+    for (let pair = 1; pair < this.pairs; pair++)
+      await this.#pool.broadcast({ op: 'tapQueue', on }, 'transmit', pair);
   }
 
   /** Pairs of directions; each has a lane. */
@@ -232,6 +260,7 @@ export class DataPlane {
     this.#tables.peerFlags[slot] = 0;
     this.#tables.peerSegments[slot] = 0;
     this.setPacketLimit(slot, 0);
+    this.setRuns(slot, true);
     this.flushPeer(slot);
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
@@ -277,6 +306,11 @@ export class DataPlane {
   /** Largest inner IP packet for a peer, in bytes; 0: the segment's MTU. Takes effect with the next batch. */
   setPacketLimit(slot: number, bytes: number): void {
     Atomics.store(this.#tables.peerPacketLimit, slot, bytes);
+  }
+
+  /** Whether datagrams to a peer may leave several in one message (UDP_SEGMENT). */
+  setRuns(slot: number, on: boolean): void {
+    Atomics.store(this.#tables.peerSingly, slot, on ? 0 : 1);
   }
 
   /** True once after the kernel refused a frame to a peer as larger than the underlay interface's MTU. */

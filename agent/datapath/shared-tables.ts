@@ -70,6 +70,8 @@ export interface SharedTables {
   readonly peerPacketLimit: Int32Array;
   /** By slot; 1: frames to the peer may leave from the pool of sending ports. Written by the main thread. */
   readonly peerSpread: Int32Array;
+  /** By slot; 1: the path to the peer swallows what leaves as one message of several datagrams. Written by the main thread. */
+  readonly peerSingly: Int32Array;
   /** By slot; set by a transmit worker when the kernel said EMSGSIZE, cleared by the main thread. */
   readonly peerTooBig: Int32Array;
   /** Bit n of slot s: the peer holds the segment at position n. */
@@ -96,6 +98,7 @@ export function createSharedTables(rows: number): SharedTables {
     peerWanted: ints(MAX_SLOTS),
     peerPacketLimit: ints(MAX_SLOTS),
     peerSpread: ints(MAX_SLOTS),
+    peerSingly: ints(MAX_SLOTS),
     peerTooBig: ints(MAX_SLOTS),
     peerSegments: ints(MAX_SLOTS),
     segments: ints(MAX_SEGMENTS * SEGMENT_STRIDE),

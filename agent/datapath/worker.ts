@@ -7,7 +7,15 @@
  */
 import { GCProfiler } from 'node:v8';
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { createFrameBatch, GRO_MAX_DATAGRAMS, Receiver, readClock, Transmitter, WaitSet } from 'tun-tap';
+import {
+  createFrameBatch,
+  GRO_MAX_DATAGRAMS,
+  Receiver,
+  readClock,
+  setTapQueue,
+  Transmitter,
+  WaitSet,
+} from 'tun-tap';
 import { type Ack, type Command, receiveRow, transmitRow, type WorkerSettings } from './commands.ts';
 import { Fdb, type FdbMemory } from './fdb.ts';
 import { ReceivePath } from './receive.ts';
@@ -103,6 +111,7 @@ function transmitHalf(): Half {
     sockets: settings.sendFds,
     counters: tables.nextCounter.subarray(settings.pair * MAX_SLOTS, (settings.pair + 1) * MAX_SLOTS),
     limits: tables.peerPacketLimit,
+    singly: tables.peerSingly,
   });
   transmitter.setSegmenting(settings.segmenting);
   const local = new Fdb({
@@ -188,21 +197,36 @@ function receiveHalf(): Half {
 const transmit = settings.kind === 'receive' ? null : transmitHalf();
 const receive = settings.kind === 'transmit' ? null : receiveHalf();
 const halves: Half[] = [transmit, receive].filter((half) => half !== null);
-const apply = (command: Command): Partial<Ack> =>
-  halves.reduce<Partial<Ack>>((ack, half) => Object.assign(ack, half.apply(command)), {});
+const apply = (command: Command): Partial<Ack> => {
+  if (command.op === 'tapQueue') setQueue(command.on);
+  return halves.reduce<Partial<Ack>>((ack, half) => Object.assign(ack, half.apply(command)), {});
+};
 
 /** The eventfd is bit 0; the descriptors of each half follow. */
 const waitOn = (parts: readonly Half[]): WaitSet =>
   new WaitSet([settings.eventFd, ...parts.flatMap((half) => half.fds)]);
 
 let waits = waitOn(halves);
+/** Null while no frames come from the TAP: its queue is off, or the TAP is gone. */
 let sending = transmit;
+
+/** A queue that is off reads as broken, so nobody may wait on it. */
+function setQueue(on: boolean): void {
+  const errno = setTapQueue(settings.tapFd, on);
+  if (errno !== 0) throw new Error(`TAP queue ${on ? 'on' : 'off'}: errno ${errno}`);
+  sending = on ? transmit : null;
+  waits = waitOn(halves.filter((half) => half !== transmit || on));
+}
+
 while (running) {
   const ready = waits.wait(WAIT_MS);
   readClock(clock);
   if ((ready & 1) !== 0) {
     waits.drainEvent(0);
+    const before = waits;
     handleCommands(apply);
+    // The bits belong to a set that is no more; what is there will be seen at once in the new one.
+    if (waits !== before) continue;
   }
   let rest = ready >> 1;
   if (sending !== null) {
