@@ -204,8 +204,8 @@ export class Agent {
       tapName: tap.name,
       address,
       sealedFd: underlay.sealedFd,
-      onSent: (bytes) => {
-        mesh.sent.control.txPackets += 1;
+      onSent: (datagrams, bytes) => {
+        mesh.sent.control.txPackets += datagrams;
         mesh.sent.control.txBytes += bytes;
       },
       sessions,

@@ -5,13 +5,13 @@
  */
 import { constants } from 'node:os';
 import type { Logger } from 'pino';
-import { sendDatagram } from 'tun-tap';
+import { sendDatagram, sendRun } from 'tun-tap';
 import type { Clock } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { contains, parsePrefix } from './identity/prefix.ts';
-import { BASE_BYTES, PathMtu } from './peer/path-mtu.ts';
+import { BASE_BYTES, PathMtu, type ProbeWanted } from './peer/path-mtu.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import { tunnelKind, type UnderlayInterface, underlayInterface } from './peer/underlay-interface.ts';
 import { outerBytes, packetLimitBytes, UNDERLAY_MTU_BYTES } from './segment/mtu.ts';
@@ -25,8 +25,8 @@ export interface PathParts {
   /** Overlay address with prefix of this host. */
   readonly address: string | null;
   readonly sealedFd: number;
-  /** A probe left: it counts as control traffic. */
-  readonly onSent: (bytes: number) => void;
+  /** Probes left: they count as control traffic. */
+  readonly onSent: (datagrams: number, bytes: number) => void;
   readonly sessions: SessionManager;
   readonly dataPlane: DataPlane;
   readonly peers: PeerTable;
@@ -47,6 +47,7 @@ interface Watched {
   readonly mtu: PathMtu;
   endpoint: Endpoint;
   limitBytes: number;
+  runs: boolean;
   interfaceAtMs: number;
 }
 
@@ -103,7 +104,7 @@ export class Paths {
     const known = this.#watched.get(peer.id);
     if (known !== undefined && known.mtu.bytes !== null) return;
     const { endpoint } = peer;
-    const path = known ?? { mtu: new PathMtu(), endpoint, limitBytes: 0, interfaceAtMs: 0 };
+    const path = known ?? { mtu: new PathMtu(), endpoint, limitBytes: 0, runs: true, interfaceAtMs: 0 };
     this.#watched.set(peer.id, path);
     this.#begin(peer, path, endpoint);
   }
@@ -124,6 +125,7 @@ export class Paths {
       lost: this.#ended.lost + path.mtu.counters.lost,
     };
     this.#p.dataPlane.setPacketLimit(peer.slot, 0);
+    this.#p.dataPlane.setRuns(peer.slot, true);
   }
 
   acked(peer: MemberPeer, probe: string): void {
@@ -196,18 +198,36 @@ export class Paths {
   }
 
   #probe(peer: MemberPeer, path: Watched, nowMs: number): void {
-    const { sessions, sealedFd, dataPlane, onSent } = this.#p;
-    const outer = outerBytes(path.endpoint.ip.includes(':') ? 6 : 4);
+    const { dataPlane } = this.#p;
     const bigAtMs = dataPlane.lastBigTxMs(peer.slot);
     const lastBigMs = bigAtMs === 0 ? null : bigAtMs + nowMs - dataPlane.nowMs();
-    for (const size of path.mtu.tick(nowMs, lastBigMs)) {
-      const probe = sessions.pathProbe(nowMs, peer.id, size - outer);
-      if (probe === null) return;
-      const error = sendDatagram(sealedFd, probe.bytes, probe.to.ip, probe.to.port);
-      if (error === 0) {
-        path.mtu.sent(nowMs, size, probe.id);
-        onSent(probe.bytes.length);
-      } else if (error === constants.errno.EMSGSIZE) path.mtu.refused(nowMs, size);
+    for (const wanted of path.mtu.tick(nowMs, lastBigMs)) this.#send(peer, path, nowMs, wanted);
+  }
+
+  #send(peer: MemberPeer, path: Watched, nowMs: number, { sizeBytes, run }: ProbeWanted): void {
+    const { sessions, sealedFd, onSent } = this.#p;
+    const datagramBytes = sizeBytes - outerBytes(path.endpoint.ip.includes(':') ? 6 : 4);
+    const first = sessions.pathProbe(nowMs, peer.id, datagramBytes);
+    const second =
+      run && 2 * sizeBytes <= MAX_IP_BYTES ? sessions.pathProbe(nowMs, peer.id, datagramBytes) : null;
+    if (first === null) return;
+    const { ip, port } = first.to;
+    const bytes = second === null ? first.bytes : Buffer.concat([first.bytes, second.bytes]);
+    let ids = second === null ? [first.id] : [first.id, second.id];
+    let error =
+      second === null
+        ? sendDatagram(sealedFd, bytes, ip, port)
+        : sendRun(sealedFd, bytes, ip, port, datagramBytes);
+    if (second !== null && error !== 0 && error !== constants.errno.EMSGSIZE) {
+      // A kernel that does not know UDP_SEGMENT: data does not leave in runs either.
+      error = sendDatagram(sealedFd, first.bytes, ip, port);
+      ids = [first.id];
+    }
+    if (error === 0) {
+      path.mtu.sent(nowMs, sizeBytes, ids);
+      onSent(ids.length, ids.length * datagramBytes);
+    } else if (error === constants.errno.EMSGSIZE) {
+      path.mtu.refused(nowMs, sizeBytes);
     }
   }
 
@@ -216,6 +236,11 @@ export class Paths {
     const { segment, tapMtuBytes, dataPlane, log } = this.#p;
     const family = path.endpoint.ip.includes(':') ? 6 : 4;
     const pathBytes = path.mtu.bytes;
+    if (path.mtu.runs !== path.runs) {
+      path.runs = path.mtu.runs;
+      dataPlane.setRuns(peer.slot, path.runs);
+      log.debug({ peer: peer.name, runs: path.runs }, 'datagrams leave several in one message');
+    }
     const fits =
       pathBytes === null ? tapMtuBytes : packetLimitBytes(pathBytes, family, segment.mode, segment.encap);
     const limitBytes = fits >= tapMtuBytes ? 0 : fits;

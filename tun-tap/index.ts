@@ -124,6 +124,15 @@ export const steerByLane = (fd: number, sockets: number): number => native.steer
 export const sendDatagram = (fd: number, bytes: Uint8Array, ip: string, port: number): number =>
   native.sendDatagram(fd, bytes, ip, port);
 
+/** Sends `bytes` as datagrams of `datagramBytes` each, by one UDP_SEGMENT message, as data leaves. Returns 0 or an errno. */
+export const sendRun = (
+  fd: number,
+  bytes: Uint8Array,
+  ip: string,
+  port: number,
+  datagramBytes: number,
+): number => native.sendRun(fd, bytes, ip, port, datagramBytes);
+
 /** Datagrams that the kernel dropped at this socket since it was opened, those of a filter included. */
 export const socketDrops = (fd: number): number => native.socketDrops(fd);
 

@@ -96,6 +96,7 @@ interface NativeBinding {
   };
   injectFrame(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   sendDatagram(fd: number, bytes: Uint8Array, ip: string, port: number): number;
+  sendRun(fd: number, bytes: Uint8Array, ip: string, port: number, datagramBytes: number): number;
   socketDrops(fd: number): number;
   localAddressFor(ip: string): string | null;
   closeFd(fd: number): void;
@@ -126,6 +127,7 @@ interface NativeBinding {
     counters: Float64Array,
     sockets: Int32Array,
     limits: Int32Array,
+    singly: Int32Array,
   ) => NativeTransmitter;
   readonly Receiver: new (
     batch: NativeBatch,

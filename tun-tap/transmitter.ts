@@ -55,6 +55,7 @@ export class Transmitter {
   /**
    * @param counters memory for the counters, `maxTunnels` long; pass a shared one to read it from another thread
    * @param limits by tunnel: the largest inner IP packet in bytes, 0 for no limit; TCP super-frames are cut to fit it
+   * @param singly by tunnel: 1 where no two datagrams may leave as one UDP_SEGMENT message
    */
   constructor(
     batch: FrameBatch,
@@ -63,11 +64,19 @@ export class Transmitter {
       readonly sockets: readonly number[];
       readonly counters?: Float64Array;
       readonly limits?: Int32Array;
+      readonly singly?: Int32Array;
     },
   ) {
     this.counters = options.counters ?? new Float64Array(options.maxTunnels);
     const limits = options.limits ?? new Int32Array(options.maxTunnels);
-    this.#native = new native.Transmitter(batch, this.counters, Int32Array.from(options.sockets), limits);
+    const singly = options.singly ?? new Int32Array(options.maxTunnels);
+    this.#native = new native.Transmitter(
+      batch,
+      this.counters,
+      Int32Array.from(options.sockets),
+      limits,
+      singly,
+    );
   }
 
   /** Gives the tunnel a key that was never used before; its counter starts at 0. */

@@ -10,6 +10,10 @@
  *                          +--- 3 probes of the current size missed: BASE at once <----+
  *                          +--- every 30 s: is one byte more possible? <---------------+
  *
+ * Data leaves in runs: many datagrams in one message that the kernel, the NIC or, on virtual links, the far end cuts. A
+ * middlebox on a virtual link may judge the whole run by its length. So the current size is asked as data goes, two probes in
+ * one message; when that is missed, runs are off for the peer until a run of probes has come through again.
+ *
  * A search asks several sizes at a time, so that it costs few round trips, and ends exact to the byte. A size counts as
  * too large only if something smaller came through meanwhile: a dead path says nothing about sizes.
  */
@@ -43,10 +47,19 @@ interface Candidate {
 }
 
 interface Outstanding {
-  readonly id: string;
+  /** One, or those of a run, any of which will do. */
+  readonly ids: readonly string[];
+  /** A run while runs are off: its loss says nothing about the size. */
+  readonly trial: boolean;
   readonly sizeBytes: number;
   readonly sentAtMs: number;
   missed: boolean;
+}
+
+/** What to send: one probe of this size, or a run of two. */
+export interface ProbeWanted {
+  readonly sizeBytes: number;
+  readonly run: boolean;
 }
 
 export class PathMtu {
@@ -70,6 +83,16 @@ export class PathMtu {
   #smoothedMs: number | null = null;
   #varianceMs = 0;
   #tooSmall = false;
+  #runs = true;
+  /** A run came through since runs were last switched. */
+  #runsProven = false;
+  #runTries = 0;
+  #runTrialMs = Number.NEGATIVE_INFINITY;
+
+  /** Whether data may leave in runs. */
+  get runs(): boolean {
+    return this.#runs;
+  }
 
   /** The largest outer IP packet known to pass; null until something is known. */
   get bytes(): number | null {
@@ -109,6 +132,14 @@ export class PathMtu {
     this.#smoothedMs = null;
     this.#varianceMs = 0;
     this.#tooSmall = false;
+    this.#switchRuns(true);
+  }
+
+  #switchRuns(on: boolean): void {
+    this.#runs = on;
+    this.#runsProven = false;
+    this.#runTries = 0;
+    this.#runTrialMs = Number.NEGATIVE_INFINITY;
   }
 
   /** The MTU of the underlay interface, whenever it was read: larger is searched at once, smaller holds at once. */
@@ -137,19 +168,20 @@ export class PathMtu {
       this.#fall(nowMs, this.#high);
   }
 
-  /** @returns sizes to probe now; `sent` or `refused` follows for each @param lastBigMs when a large packet last went to the peer */
-  tick(nowMs: number, lastBigMs: number | null): number[] {
+  /** @returns what to probe now; `sent` or `refused` follows for each @param lastBigMs when a large packet last went to the peer */
+  tick(nowMs: number, lastBigMs: number | null): ProbeWanted[] {
     if (this.#state === 'off') return [];
     this.#expire(nowMs);
     if (this.#misses >= MAX_MISSES) this.#missed(nowMs);
-    const sizes: number[] = [];
+    const wanted: ProbeWanted[] = [];
     if (this.#state === 'settled' && nowMs >= this.#raiseAtMs) this.#raise(nowMs);
     if (this.#confirmDue(nowMs, lastBigMs)) {
       this.#confirmedMs = nowMs;
-      sizes.push(this.#current ?? BASE_BYTES);
+      wanted.push({ sizeBytes: this.#current ?? BASE_BYTES, run: this.#runs && this.#state === 'settled' });
     }
-    if (this.#state === 'search') this.#askCandidates(nowMs, sizes);
-    return sizes;
+    if (this.#runTrialDue(nowMs)) wanted.push({ sizeBytes: this.#current ?? BASE_BYTES, run: true });
+    if (this.#state === 'search') this.#askCandidates(nowMs, wanted);
+    return wanted;
   }
 
   /** The current size is asked often while it matters: large packets go, a search compares with it, or it was missed. */
@@ -158,11 +190,21 @@ export class PathMtu {
     if (current === null || this.#candidates.has(current)) return false;
     const active = lastBigMs !== null && nowMs - lastBigMs < BIG_ACTIVE_MS;
     const often = active || this.#state === 'search' || this.#misses > 0 || this.#unanswered(current);
-    return nowMs - this.#confirmedMs >= (often ? CONFIRM_MS : RAISE_MS);
+    const unproven = this.#runs && !this.#runsProven;
+    return nowMs - this.#confirmedMs >= (often || unproven ? CONFIRM_MS : RAISE_MS);
+  }
+
+  /** Three runs soon after they were switched off, then one every RAISE_MS. */
+  #runTrialDue(nowMs: number): boolean {
+    if (this.#runs || this.#state !== 'settled' || this.#current === null) return false;
+    if (nowMs - this.#runTrialMs < (this.#runTries < MAX_MISSES ? CONFIRM_MS : RAISE_MS)) return false;
+    this.#runTrialMs = nowMs;
+    this.#runTries++;
+    return true;
   }
 
   #unanswered(sizeBytes: number): boolean {
-    return this.#outstanding.some((probe) => probe.sizeBytes === sizeBytes);
+    return this.#outstanding.some((probe) => probe.sizeBytes === sizeBytes && !probe.trial);
   }
 
   /** The current size no longer comes through; perhaps nothing does. */
@@ -171,24 +213,31 @@ export class PathMtu {
     // Asked once more in the search: loss alone must not cost a byte.
     if (current > BASE_BYTES) return this.#fall(nowMs, current + 1);
     this.#misses = 0;
+    this.#switchRuns(false);
     this.#state = 'search';
     this.#want(nowMs, BASE_BYTES);
   }
 
-  sent(nowMs: number, sizeBytes: number, id: string): void {
-    this.counters.sent++;
-    this.#outstanding.push({ id, sizeBytes, sentAtMs: nowMs, missed: false });
+  /** @param ids of the probe, or of those in a run */
+  sent(nowMs: number, sizeBytes: number, ids: readonly string[]): void {
+    this.counters.sent += ids.length;
+    const trial = ids.length > 1 && !this.#runs;
+    this.#outstanding.push({ ids, trial, sizeBytes, sentAtMs: nowMs, missed: false });
     if (this.#outstanding.length > MAX_OUTSTANDING) this.#outstanding.shift();
   }
 
   /** @returns false for an answer that is not awaited */
   acked(nowMs: number, id: string): boolean {
-    const at = this.#outstanding.findIndex((probe) => probe.id === id);
+    const at = this.#outstanding.findIndex((probe) => probe.ids.includes(id));
     const probe = this.#outstanding[at];
     if (probe === undefined) return false;
     this.#outstanding.splice(at, 1);
     this.#measure(nowMs - probe.sentAtMs);
     this.#heardMs = Math.max(this.#heardMs, probe.sentAtMs);
+    if (probe.ids.length > 1 && probe.trial === !this.#runs) {
+      if (!this.#runs) this.#switchRuns(true);
+      this.#runsProven = true;
+    }
     this.#passed(nowMs, probe.sizeBytes);
     return true;
   }
@@ -238,14 +287,15 @@ export class PathMtu {
     for (const probe of this.#outstanding) {
       if (probe.missed || nowMs - probe.sentAtMs < patience) continue;
       probe.missed = true;
-      this.counters.lost++;
-      if (probe.sizeBytes === this.#current) this.#misses++;
+      this.counters.lost += probe.ids.length;
+      if (probe.sizeBytes === this.#current && !probe.trial) this.#misses++;
     }
     this.#outstanding = this.#outstanding.filter((probe) => nowMs - probe.sentAtMs < ANSWER_LIFE_MS);
   }
 
   /** Down to BASE at once, then upward from there; `high` is known not to pass. */
   #fall(nowMs: number, high: number): void {
+    this.#switchRuns(false);
     this.#current = BASE_BYTES;
     this.#misses = 0;
     this.#high = Math.max(high, BASE_BYTES + 1);
@@ -310,7 +360,7 @@ export class PathMtu {
     this.#raiseAtMs = nowMs + RAISE_MS;
   }
 
-  #askCandidates(nowMs: number, sizes: number[]): void {
+  #askCandidates(nowMs: number, wanted: ProbeWanted[]): void {
     const gap = this.#patienceMs(MIN_GAP_MS);
     for (const [size, candidate] of [...this.#candidates]) {
       if (nowMs - candidate.lastMs < (candidate.tries > MAX_MISSES ? MAX_GAP_MS : gap)) continue;
@@ -331,8 +381,9 @@ export class PathMtu {
       if (!this.#candidates.has(size)) continue;
       candidate.tries++;
       candidate.lastMs = nowMs;
-      sizes.push(size);
-      if (size === BASE_BYTES && candidate.tries >= SMALL_TRIES) sizes.push(FLOOR_BYTES);
+      wanted.push({ sizeBytes: size, run: false });
+      if (size === BASE_BYTES && candidate.tries >= SMALL_TRIES)
+        wanted.push({ sizeBytes: FLOOR_BYTES, run: false });
     }
     this.#next(nowMs);
   }

@@ -22,6 +22,8 @@ class Link {
   rttMs = 2;
   loss = 0;
   dead = false;
+  /** A message longer than this in all is swallowed, though each of its datagrams would pass. */
+  runBytes = Number.POSITIVE_INFINITY;
   /** Large packets go to the peer all the time. */
   busy = false;
   probes = 0;
@@ -54,17 +56,19 @@ class Link {
         this.path.acked(atMs, id);
       this.#answers = this.#answers.filter((answer) => answer.atMs >= nextMs);
       this.nowMs = nextMs;
-      for (const size of this.path.tick(this.nowMs, this.busy ? this.nowMs : null)) this.#probe(size);
+      for (const { sizeBytes, run } of this.path.tick(this.nowMs, this.busy ? this.nowMs : null))
+        this.#probe(sizeBytes, run ? 2 : 1);
     }
   }
 
-  #probe(size: number): void {
+  #probe(size: number, count: number): void {
     if (size > this.interfaceBytes) return this.path.refused(this.nowMs, size);
-    this.probes++;
-    const id = String(this.#ids++);
-    this.path.sent(this.nowMs, size, id);
-    if (this.dead || size > this.mtuBytes || this.#chance() < this.loss) return;
-    this.#answers.push({ atMs: this.nowMs + this.rttMs, id });
+    const ids = Array.from({ length: count }, () => String(this.#ids++));
+    this.probes += count;
+    this.path.sent(this.nowMs, size, ids);
+    if (this.dead || size > this.mtuBytes || (count > 1 && size * count > this.runBytes)) return;
+    for (const id of ids)
+      if (this.#chance() >= this.loss) this.#answers.push({ atMs: this.nowMs + this.rttMs, id });
   }
 
   /** Runs until `done`; how long it took. */
@@ -87,13 +91,13 @@ test('nothing is said before a probe was answered', () => {
   assert.equal(link.path.bytes, null);
 });
 
-test('a path as wide as the interface is known after two probes', () => {
+test('a path as wide as the interface is known after two probes, and one run of them', () => {
   const link = new Link(1500);
   link.begin();
-  link.run(200);
+  link.run(600);
   assert.equal(link.path.bytes, 1500);
   assert.ok(link.path.settled);
-  assert.equal(link.probes, 2);
+  assert.equal(link.probes, 4);
 });
 
 test('any path between the base and the interface is found exactly, within two seconds', () => {
@@ -123,14 +127,14 @@ test('while large packets go, a black hole is left within 3 misses, and what pas
   link.until('search', 2000, () => link.path.bytes === 1300);
 });
 
-test('while large packets go, the current size is probed every 200 ms; else every 30 s', () => {
+test('while large packets go, a run of two probes of the current size goes every 200 ms; else every 30 s', () => {
   const link = new Link(1500);
   link.begin();
   link.run(1000);
   link.busy = true;
   const before = link.probes;
   link.run(10_000);
-  assert.ok(Math.abs(link.probes - before - 50) <= 2, `${link.probes - before} probes in 10 s`);
+  assert.ok(Math.abs(link.probes - before - 100) <= 4, `${link.probes - before} probes in 10 s`);
   link.busy = false;
   const idle = link.probes;
   link.run(300_000);
@@ -218,7 +222,7 @@ test('a new endpoint begins from nothing, and an answer of the old one does not 
   const link = new Link(1500);
   link.begin();
   link.run(1000);
-  link.path.sent(link.nowMs, 1500, 'old');
+  link.path.sent(link.nowMs, 1500, ['old']);
   link.path.begin(link.nowMs, 1500);
   assert.equal(link.path.bytes, null);
   assert.ok(!link.path.acked(link.nowMs, 'old'));
@@ -286,10 +290,48 @@ test('whatever the link does, the size ends exact, and before that never above w
   );
 });
 
+test('a path that judges runs by their whole length gets single datagrams, and runs again when it no longer does', () => {
+  const link = new Link(1500);
+  link.busy = true;
+  link.begin();
+  link.run(2000);
+  assert.ok(link.path.runs && link.path.settled);
+  link.mtuBytes = 1300;
+  link.runBytes = 1300;
+  link.until('runs off', fallMs, () => !link.path.runs);
+  link.until('1300 in single datagrams', 2000, () => link.path.bytes === 1300);
+  for (let i = 0; i < 2000; i++) {
+    link.run(TICK_MS);
+    assert.equal(link.path.bytes, 1300);
+    assert.ok(!link.path.runs);
+  }
+  link.runBytes = Number.POSITIVE_INFINITY;
+  link.until('runs again', RAISE_MS + 1000, () => link.path.runs);
+  assert.equal(link.path.bytes, 1300);
+});
+
+test('runs that were never possible are off within a second of the start, without traffic', () => {
+  const link = new Link(1500);
+  link.runBytes = 1500;
+  link.begin();
+  link.until('runs off', 1500, () => !link.path.runs);
+  link.until('the whole size', 1500, () => link.path.bytes === 1500);
+});
+
+test('after a fall that had nothing to do with runs they are on again as soon as the size is found', () => {
+  const link = new Link(1500);
+  link.busy = true;
+  link.begin();
+  link.run(2000);
+  link.mtuBytes = 1400;
+  link.until('runs off', fallMs, () => !link.path.runs);
+  link.until('size and runs', 2500, () => link.path.bytes === 1400 && link.path.runs);
+});
+
 test('probes under way are bounded', () => {
   const path = new PathMtu();
   path.begin(0, 1500);
-  for (let i = 0; i < 1000; i++) path.sent(0, 1200, String(i));
+  for (let i = 0; i < 1000; i++) path.sent(0, 1200, [String(i)]);
   let counted = 0;
   for (let i = 0; i < 1000; i++) if (path.acked(1, String(i))) counted++;
   assert.equal(counted, MAX_OUTSTANDING);

@@ -22,7 +22,7 @@ uint8_t *outbox_room(struct outbox *o, size_t bytes, uint32_t pieces) {
 static struct outbox_message *joinable(struct outbox *o, const int32_t *e, size_t bytes) {
   struct outbox_message *m = o->messages ? &o->message[o->messages - 1] : NULL;
   if (!m || m->closed || m->socket != (uint32_t)e[E_SOCKET] || m->tunnel != (uint32_t)e[E_TUNNEL]) return NULL;
-  if (!o->segmenting[m->socket] || bytes > m->size || m->segments == SEGMENTS_MAX || m->bytes + bytes > MESSAGE_MAX)
+  if (!o->segmenting[m->socket] || (o->singly && o->singly[m->tunnel]) || bytes > m->size || m->segments == SEGMENTS_MAX || m->bytes + bytes > MESSAGE_MAX)
     return NULL;
   return m;
 }

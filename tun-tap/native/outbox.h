@@ -38,6 +38,7 @@ struct outbox {
   uint32_t sockets;
   int fds[OUTBOX_SOCKETS], families[OUTBOX_SOCKETS];
   uint8_t segmenting[OUTBOX_SOCKETS];
+  const int32_t *singly; /* by tunnel: not 0 where the path swallows messages of several datagrams; JavaScript writes them */
   uint32_t refused; /* sockets on which the kernel refused UDP_SEGMENT */
   int refused_errno;
   uint32_t messages, pieces;

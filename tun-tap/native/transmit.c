@@ -40,7 +40,7 @@ struct tunnel {
 
 struct transmitter {
   struct batch batch;
-  napi_ref batch_ref, counters_ref, limits_ref;
+  napi_ref batch_ref, counters_ref, limits_ref, singly_ref;
   uint32_t tunnels;
   double *counters;      /* per tunnel: the next counter; doubles are exact up to 2^53 and JavaScript reads them */
   const int32_t *limits; /* per tunnel: the largest inner IP packet, 0 for no limit; JavaScript writes them */
@@ -61,26 +61,28 @@ static void transmitter_free(napi_env env, void *data, void *hint) {
   napi_delete_reference(env, x->batch_ref);
   napi_delete_reference(env, x->counters_ref);
   napi_delete_reference(env, x->limits_ref);
+  napi_delete_reference(env, x->singly_ref);
   free(x->tunnel);
   free(x);
 }
 
-/* new Transmitter(batch, counters: Float64Array(maxTunnels), sockets: Int32Array, limits: Int32Array(maxTunnels)) */
+/* new Transmitter(batch, counters: Float64Array(maxTunnels), sockets: Int32Array, limits, singly: Int32Array(maxTunnels)) */
 static napi_value transmitter_new(napi_env env, napi_callback_info info) {
   struct args a;
   struct batch batch;
   napi_typedarray_type type;
-  size_t tunnels, sockets, limited;
-  int32_t *fds, *limits;
+  size_t tunnels, sockets, limited, flagged;
+  int32_t *fds, *limits, *singly;
   void *counters;
   napi_value self;
-  if (!args_read(env, info, 4, &a) || !batch_from_object(env, a.at[0], &batch) ||
-      !args_int32s(env, a.at[2], &fds, &sockets) || !args_int32s(env, a.at[3], &limits, &limited))
+  if (!args_read(env, info, 5, &a) || !batch_from_object(env, a.at[0], &batch) ||
+      !args_int32s(env, a.at[2], &fds, &sockets) || !args_int32s(env, a.at[3], &limits, &limited) ||
+      !args_int32s(env, a.at[4], &singly, &flagged))
     return NULL;
   if (napi_get_typedarray_info(env, a.at[1], &type, &tunnels, &counters, NULL, NULL) != napi_ok ||
       type != napi_float64_array || tunnels < 1 || tunnels > MAX_TUNNELS || sockets < 1 || sockets > OUTBOX_SOCKETS ||
-      limited < tunnels)
-    return throw_type(env, "Transmitter: counters, limits or sockets out of range");
+      limited < tunnels || flagged < tunnels)
+    return throw_type(env, "Transmitter: counters, limits, flags or sockets out of range");
   struct transmitter *x = calloc(1, sizeof *x);
   if (!x || !(x->tunnel = calloc(tunnels, sizeof *x->tunnel))) {
     free(x);
@@ -90,6 +92,7 @@ static napi_value transmitter_new(napi_env env, napi_callback_info info) {
   x->tunnels = (uint32_t)tunnels;
   x->counters = counters;
   x->limits = limits;
+  x->out.singly = singly;
   x->out.sockets = (uint32_t)sockets;
   for (size_t i = 0; i < sockets; i++) {
     union address own;
@@ -102,6 +105,7 @@ static napi_value transmitter_new(napi_env env, napi_callback_info info) {
   napi_create_reference(env, a.at[0], 1, &x->batch_ref);
   napi_create_reference(env, a.at[1], 1, &x->counters_ref);
   napi_create_reference(env, a.at[3], 1, &x->limits_ref);
+  napi_create_reference(env, a.at[4], 1, &x->singly_ref);
   if (napi_wrap(env, self, x, transmitter_free, NULL, NULL) != napi_ok) {
     transmitter_free(env, x, NULL);
     return NULL;

@@ -145,6 +145,37 @@ static napi_value send_datagram(napi_env env, napi_callback_info info) {
   return value_int(env, sent < 0 ? errno : 0);
 }
 
+/* sendRun(fd, bytes, ip, port, datagramBytes) -> 0 or errno: several datagrams as one UDP_SEGMENT message (udp(7)) */
+static napi_value send_run(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t fd, port, size;
+  uint8_t *bytes;
+  size_t n;
+  char text[ADDRESS_TEXT];
+  union address to, fitted, own;
+  union {
+    struct cmsghdr align;
+    uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+  } control = {.bytes = {0}};
+  if (!args_read(env, info, 5, &a) || !args_int(env, a.at[0], &fd) || !args_bytes(env, a.at[1], &bytes, &n) ||
+      !args_text(env, a.at[2], text, sizeof text) || !args_int(env, a.at[3], &port) || !args_int(env, a.at[4], &size))
+    return NULL;
+  if (size < 1 || size > 65535 || !address_parse(text, (uint16_t)port, &to)) return value_int(env, EINVAL);
+  socklen_t len = sizeof own;
+  if (getsockname((int)fd, &own.any, &len) < 0) return value_int(env, errno);
+  if (!address_for(&to, own.any.sa_family, &fitted)) return value_int(env, EAFNOSUPPORT);
+  struct iovec v = {bytes, n};
+  struct msghdr h = {.msg_name = &fitted, .msg_namelen = address_len(&fitted), .msg_iov = &v, .msg_iovlen = 1,
+                     .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+  uint16_t segment = (uint16_t)size;
+  c->cmsg_level = SOL_UDP;
+  c->cmsg_type = UDP_SEGMENT;
+  c->cmsg_len = CMSG_LEN(sizeof segment);
+  memcpy(CMSG_DATA(c), &segment, sizeof segment);
+  return value_int(env, sendmsg((int)fd, &h, 0) < 0 ? errno : 0);
+}
+
 /* socketDrops(fd) -> datagrams dropped by the kernel since the socket was made (filter drops included) */
 static napi_value socket_drops(napi_env env, napi_callback_info info) {
   struct args a;
@@ -187,6 +218,7 @@ static napi_value close_fd(napi_env env, napi_callback_info info) {
 int udp_register(napi_env env, napi_value exports) {
   return args_method(env, exports, "openUdp", open_udp) &&
          args_method(env, exports, "steerByLane", steer_by_lane) && args_method(env, exports, "sendDatagram", send_datagram) &&
+         args_method(env, exports, "sendRun", send_run) &&
          args_method(env, exports, "socketDrops", socket_drops) &&
          args_method(env, exports, "localAddressFor", local_address) && args_method(env, exports, "closeFd", close_fd);
 }
