@@ -116,7 +116,7 @@ describe('a silent black hole above 1300 bytes', () => {
   });
 
   test('is then used to its last byte', async () => {
-    assert.equal(await untilPmtu(mesh, 0, 5000, (bytes) => bytes === 1300), 1300);
+    assert.equal(await untilPmtu(mesh, 0, 15_000, (bytes) => bytes === 1300), 1300);
     const limit = packetLimitBytes(1300, 4, 'sealed', 'vxlan');
     const counts = await ping(mesh.host(0).node.namespace, address, {
       count: 20,
@@ -161,8 +161,8 @@ for (const family of [4, 6] as const) {
     after(() => mesh?.remove());
 
     test('is measured exactly from both sides', async () => {
-      assert.equal(await untilPmtu(mesh, 0, 5000, (bytes) => bytes === 1300), 1300);
-      assert.equal(await untilPmtu(mesh, 1, 5000, (bytes) => bytes === 1300), 1300);
+      assert.equal(await untilPmtu(mesh, 0, 15_000, (bytes) => bytes === 1300), 1300);
+      assert.equal(await untilPmtu(mesh, 1, 15_000, (bytes) => bytes === 1300), 1300);
     });
 
     test('a ping of the full MTU is told the right one at once', async () => {
@@ -237,7 +237,7 @@ describe('plain VXLAN over a link of 1300 bytes', () => {
   after(() => mesh?.remove());
 
   test('is measured by the sessions, and TCP runs both ways', async () => {
-    assert.equal(await untilPmtu(mesh, 0, 5000, (bytes) => bytes === 1300), 1300);
+    assert.equal(await untilPmtu(mesh, 0, 15_000, (bytes) => bytes === 1300), 1300);
     const address = await overlayOf(mesh.host(1));
     const [client, server] = [mesh.host(0).node.namespace, mesh.host(1).node.namespace];
     for (const direction of [[], ['-R']]) {
