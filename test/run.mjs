@@ -45,6 +45,8 @@ const TOOLS = [
   ['promtool', 'prometheus'],
   ['faketime', 'faketime'],
   ['scapy3', 'python3-scapy'],
+  ['zsh', 'zsh'],
+  ['fish', 'fish'],
 ];
 const TOOL_FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 

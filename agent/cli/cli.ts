@@ -8,6 +8,8 @@ import type { Actions } from './actions.ts';
 import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
 import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
+import { addCompletion } from './verbs/completion.ts';
+import { addConfig } from './verbs/config.ts';
 import { addDoctor } from './verbs/doctor.ts';
 import { addEvents } from './verbs/events.ts';
 import { addFdb } from './verbs/fdb.ts';
@@ -33,21 +35,7 @@ export interface Cli {
 export function buildCli(actions: Actions, io: Io = processIo): Cli {
   return {
     async run(argv) {
-      const program = new Command('weft');
-      const context = new Context(io, actions, () => program.opts<GlobalOptions>());
-      addGlobals(program, io);
-      const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
-        ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
-        [
-          'Look:',
-          [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addGraph, addEvents, addVersion],
-        ],
-        ['More:', [addVtep, addLab]],
-      ];
-      for (const [title, verbs] of groups) {
-        program.commandsGroup(title);
-        for (const add of verbs) add(program, context);
-      }
+      const { program, context } = buildProgram(actions, io);
       try {
         await program.parseAsync(argv, { from: 'user' });
         return context.exitStatus;
@@ -56,6 +44,29 @@ export function buildCli(actions: Actions, io: Io = processIo): Cli {
       }
     },
   };
+}
+
+/** The whole command line as commander has it; completion.ts and man-page.ts walk it too. */
+export function buildProgram(
+  actions: Actions,
+  io: Io,
+): { readonly program: Command; readonly context: Context } {
+  const program = new Command('weft');
+  const context = new Context(io, actions, () => program.opts<GlobalOptions>());
+  addGlobals(program, io);
+  const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
+    ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
+    [
+      'Look:',
+      [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addGraph, addEvents, addVersion],
+    ],
+    ['More:', [addConfig, addCompletion, addVtep, addLab]],
+  ];
+  for (const [title, verbs] of groups) {
+    program.commandsGroup(title);
+    for (const add of verbs) add(program, context);
+  }
+  return { program, context };
 }
 
 function addGlobals(program: Command, io: Io): void {

@@ -3,7 +3,7 @@
  * running agent, or act in this process. The environment is read here and in main.ts only.
  */
 import { resolve } from 'node:path';
-import { type ConfigSources, loadConfig, loadSocketPath } from '../config/load.ts';
+import { type ConfigSources, loadConfig, loadSocketPath, type Origin, originsOf } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Actions } from './actions.ts';
 import { ApiClient } from './client.ts';
@@ -57,6 +57,11 @@ export class Context {
   /** @param flags host settings given on the command line, under their YAML keys */
   config(flags: ConfigSources['flags'] = {}): Config {
     return loadConfig(this.#sources(flags));
+  }
+
+  /** Every configuration key with where its value comes from. */
+  configOrigins(): Origin[] {
+    return originsOf(this.#sources({}));
   }
 
   /** Prints `report` as JSON, or `text` of it for people. */

@@ -25,13 +25,37 @@ export interface ConfigSources {
 
 /** @throws WeftError E_CONFIG or E_STATE naming the place */
 export function loadConfig(sources: ConfigSources): Config {
+  const { layers, host } = allLayers(sources);
+  return parseLayers(layers, new Set(host.values()));
+}
+
+/** Where a key's value comes from: `--tap`, `environment variable WEFT_TAP`, `FILE:LINE:COLUMN`, or null for its default. */
+export interface Origin {
+  readonly key: ConfigKey;
+  /** As it was written; as the schema has it for a default. */
+  readonly value: unknown;
+  readonly from: string | null;
+}
+
+/** Every key with its value and where that stands. @throws WeftError E_CONFIG or E_STATE as loadConfig */
+export function originsOf(sources: ConfigSources): Origin[] {
+  const { layers, host } = allLayers(sources);
+  parseLayers(layers, new Set(host.values()));
+  return CONFIG_KEYS.map((key) => {
+    const setting = layers.map((layer) => layer.get(key.yaml)).find((each) => each !== undefined);
+    if (setting === undefined) return { key, value: JSON.parse(key.default), from: null };
+    return { key, value: setting.value, from: setting.at([]) };
+  });
+}
+
+/** Strongest first; `host` is the last of them. */
+function allLayers(sources: ConfigSources): { readonly layers: readonly Layer[]; readonly host: Layer } {
   const layers = outerLayers(sources);
   const { stateDir } = parseLayers(layers);
   const file = join(stateDir, HOST_FILE);
   const text = readSettingsFile(file, 'E_STATE', false);
-  if (text === null) return parseLayers(layers);
-  const host = layerOfYaml(file, text, HOST_KEYS, 'E_STATE');
-  return parseLayers([...layers, host], new Set(host.values()));
+  const host: Layer = text === null ? new Map() : layerOfYaml(file, text, HOST_KEYS, 'E_STATE');
+  return { layers: [...layers, host], host };
 }
 
 /**
