@@ -109,7 +109,12 @@ export async function iperf(
     const out = expectOk(command, await run(command, { timeoutMs: seconds * 1000 + 20_000 }));
     return throughputOf(JSON.parse(out));
   } finally {
-    if (listener.exitCode === null) listener.kill('SIGKILL');
+    // Its port is free for the next one only when it is gone.
+    if (listener.exitCode === null && listener.signalCode === null) {
+      const closed = once(listener, 'close');
+      listener.kill('SIGKILL');
+      await closed;
+    }
   }
 }
 
