@@ -12,6 +12,8 @@ export interface DataPlaneEnd {
   readonly mode: 'sealed' | 'plain';
   readonly encap: 'vxlan' | 'geneve';
   readonly mtuBytes: number;
+  /** One thread for both directions; unless said a pair. */
+  readonly single?: boolean;
   /** Underlay address of this end and of the other. */
   readonly local: string;
   readonly remote: string;
@@ -45,7 +47,7 @@ async function start(end: DataPlaneEnd): Promise<void> {
   const port = end.encap === 'vxlan' ? 4789 : 6081;
   const plain = end.mode === 'plain' ? openUdp({ address: end.local, port, join: true }) : null;
   const started = await DataPlane.start({
-    single: false,
+    single: end.single ?? false,
     tapFds: [tap.fd],
     sealedFds: [sealed.fd],
     plainFds: plain === null ? [] : [plain.fd],

@@ -31,10 +31,16 @@ async function startKernelVxlan(stage: Stage): Promise<void> {
   }
 }
 
-async function startWeft(stage: Stage, mode: 'sealed' | 'plain'): Promise<void> {
+/** @param nodeFlags flags of Node for the two agents, such as those of a profiler */
+export async function startWeft(
+  stage: Stage,
+  mode: 'sealed' | 'plain',
+  nodeFlags: readonly string[] = [],
+): Promise<void> {
   const token = join(stage.folder, 'token');
-  const at = (side: Side): string[] => [
-    ...WEFT,
+  const [node = '', ...program] = WEFT;
+  const at = (side: Side, flags: readonly string[] = []): string[] => [
+    ...[node, ...flags, ...program],
     ...['--state', join(stage.folder, side), '--socket', join(stage.folder, `${side}.sock`)],
   ];
   const who = (side: Side): string[] => [
@@ -42,12 +48,12 @@ async function startWeft(stage: Stage, mode: 'sealed' | 'plain'): Promise<void> 
     ...['--underlay', stage.underlay(side), '--tap', 'weft0'],
   ];
   await stage.runOk('a', [...at('a'), 'init', '--mode', mode, ...who('a')]);
-  stage.daemon('a', [...at('a'), 'run']);
+  stage.daemon('a', [...at('a', nodeFlags), 'run']);
   await until('weft on a', { timeoutMs: 15_000 }, async () => {
     await stage.runOk('a', [...at('a'), 'token', 'create', '--out', token]);
     return true;
   });
-  stage.daemon('b', [...at('b'), 'up', '--token-file', token, ...who('b')]);
+  stage.daemon('b', [...at('b', nodeFlags), 'up', '--token-file', token, ...who('b')]);
 }
 
 async function startNebula(stage: Stage): Promise<void> {
