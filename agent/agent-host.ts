@@ -12,6 +12,7 @@ import { metricsSnapshot } from './agent-metrics.ts';
 import { offloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
+import { Pings } from './agent-ping.ts';
 import { createSessions } from './agent-sessions.ts';
 import { createHostToken } from './agent-token.ts';
 import { isReleased, keyHolder, LiveView } from './agent-view.ts';
@@ -214,6 +215,16 @@ export class Agent {
       clock,
       log,
     });
+    const pings = new Pings({
+      sessions,
+      peers,
+      sealedFd: underlay.sealedFd,
+      clock,
+      onSent: (bytes) => {
+        mesh.sent.control.txPackets += 1;
+        mesh.sent.control.txBytes += bytes;
+      },
+    });
     const isAdmitter = (identity.cert.caps & CAP.admit) !== 0;
     const mesh = new Mesh({
       meshId: identity.meshId,
@@ -224,6 +235,7 @@ export class Agent {
       peers,
       sealedFd: underlay.sealedFd,
       paths,
+      pings,
       clock,
       log,
       admit: (tokenCert, request, dhPk) => {
@@ -285,6 +297,7 @@ export class Agent {
       vteps,
       paths,
       events,
+      pings,
       clock,
       state: () => this.#state,
       createToken: (request) =>

@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import { KIND, sendDatagram } from 'tun-tap';
 import type { GossipNode, Member } from '../gossip/index.ts';
 import type { Paths } from './agent-path.ts';
+import type { Pings } from './agent-ping.ts';
 import type { Clock } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import type { ControlMessage } from './datapath/data-plane-types.ts';
@@ -31,6 +32,7 @@ export interface MeshParts {
   readonly peers: PeerTable;
   readonly sealedFd: number;
   readonly paths: Paths;
+  readonly pings: Pings;
   readonly clock: Clock;
   readonly log: Logger;
   /** Answers a host that asks to join. */
@@ -302,7 +304,7 @@ export class Mesh {
         void dataPlane.setEndpoint(peer.slot, o.endpoint);
         return this.#p.paths.moved(peer, o.endpoint);
       case 'pathProbeAcked':
-        if (peer !== undefined) this.#p.paths.acked(peer, o.probe);
+        if (!this.#p.pings.acked(o.probe) && peer !== undefined) this.#p.paths.acked(peer, o.probe);
         return;
       case 'rtt':
         if (peer !== undefined) peer.rttMs = o.ms;

@@ -4,6 +4,7 @@
  */
 import type { GossipNode } from '../gossip/index.ts';
 import type { Paths } from './agent-path.ts';
+import type { Pings } from './agent-ping.ts';
 import type { Clock } from './clock.ts';
 import type {
   AgentState,
@@ -16,6 +17,8 @@ import type {
   OffloadReport,
   PeerReport,
   PeersReport,
+  PingReport,
+  PingRequest,
   StatusReport,
   TokenReport,
   TokenRequest,
@@ -48,6 +51,7 @@ export interface ViewParts {
   readonly vteps: VtepBook;
   readonly paths: Paths;
   readonly events: EventRing;
+  readonly pings: Pings;
   readonly clock: Clock;
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
@@ -249,6 +253,10 @@ export class LiveView implements AgentView {
 
   events(after: number, waitMs: number): Promise<EventsReport> {
     return this.#p.events.read(after, waitMs);
+  }
+
+  ping(request: PingRequest): Promise<PingReport> {
+    return this.#p.pings.ping(request);
   }
 
   metrics(): MetricsSnapshot {

@@ -20,6 +20,7 @@ import { addLeave } from './verbs/leave.ts';
 import { addMembers } from './verbs/members.ts';
 import { addMetrics } from './verbs/metrics.ts';
 import { addPeers } from './verbs/peers.ts';
+import { addPing } from './verbs/ping.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
 import { addToken } from './verbs/token.ts';
@@ -58,7 +59,18 @@ export function buildProgram(
     ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
     [
       'Look:',
-      [addStatus, addPeers, addMembers, addFdb, addMetrics, addDoctor, addGraph, addEvents, addVersion],
+      [
+        addStatus,
+        addPeers,
+        addMembers,
+        addFdb,
+        addMetrics,
+        addPing,
+        addDoctor,
+        addGraph,
+        addEvents,
+        addVersion,
+      ],
     ],
     ['More:', [addConfig, addCompletion, addVtep, addLab]],
   ];

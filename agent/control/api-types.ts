@@ -234,6 +234,25 @@ export interface EventReport {
   readonly text: string;
 }
 
+/** Body of `POST /v1/ping`. */
+export interface PingRequest {
+  /** Name of a member. */
+  readonly peer: string;
+  /** Bytes of the outer IP packet; null is the smallest. */
+  readonly sizeBytes: number | null;
+}
+
+/** The answer to `POST /v1/ping`, after 3 s at most. */
+export interface PingReport {
+  readonly v: 1;
+  readonly peer: string;
+  /** `too-big`: for the device that it leaves by. */
+  readonly result: 'ok' | 'lost' | 'too-big' | 'unreachable' | 'no-session';
+  readonly rttMs: number | null;
+  /** Bytes of the outer IP packet that was sent; 0 if none was. */
+  readonly sizeBytes: number;
+}
+
 /** `GET /v1/events?after=SEQ&wait=MS`: what came after SEQ; waits so long, 10 s at most, if there is nothing. */
 export interface EventsReport {
   readonly v: 1;
@@ -273,6 +292,8 @@ export interface AgentView {
   health(): HealthReport;
   /** What happened after the event `after`; waits up to `waitMs` if there is nothing yet. */
   events(after: number, waitMs: number): Promise<EventsReport>;
+  /** One probe inside the session with a member. E_NOT_FOUND for a name that is none. */
+  ping(request: PingRequest): Promise<PingReport>;
   /** Read once per scrape; cheap. */
   metrics(): MetricsSnapshot;
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { canonicalIp, parseEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
-import type { TokenRequest, VtepRequest } from './api-types.ts';
+import type { PingRequest, TokenRequest, VtepRequest } from './api-types.ts';
 
 /** The longest honest body is a token request of 200 bytes. */
 const MAX_BODY_BYTES = 16_384;
@@ -43,6 +43,15 @@ const vtepRequest = z.strictObject({
     .refine((text) => canonicalIp(text) !== null || parseEndpoint(text, 1) !== null, 'must be IP or IP:PORT'),
   segment,
 });
+
+const pingRequest = z.strictObject({
+  peer: z.string().min(1).max(63),
+  sizeBytes: z.int().min(1).max(65_535).nullable().default(null),
+});
+
+export async function readPingRequest(request: IncomingMessage): Promise<PingRequest> {
+  return check(pingRequest, await readJson(request));
+}
 
 export async function readTokenRequest(request: IncomingMessage): Promise<TokenRequest> {
   return check(tokenRequest, await readJson(request));

@@ -10,7 +10,7 @@ import { buildVersion } from '../version.ts';
 import type { AgentView, ErrorReport, VersionReport } from './api-types.ts';
 import { answer, answerJson, closeServer, createBoundedServer } from './http-answer.ts';
 import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
-import { BodyError, readTokenRequest, readVtepRequest } from './requests.ts';
+import { BodyError, readPingRequest, readTokenRequest, readVtepRequest } from './requests.ts';
 import { listenOnSocket } from './socket-file.ts';
 
 export interface ControlServerOptions {
@@ -87,6 +87,7 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
       DELETE: async (request) => view.removeVtep(await readVtepRequest(request)),
     },
     '/v1/tokens': { POST: async (request) => view.createToken(await readTokenRequest(request)) },
+    '/v1/ping': { POST: async (request) => view.ping(await readPingRequest(request)) },
     '/v1/leave': { POST: () => view.leave() },
   };
 }

@@ -11,6 +11,8 @@ import type {
   LeaveReport,
   MembersReport,
   PeersReport,
+  PingReport,
+  PingRequest,
   StatusReport,
   TokenReport,
   TokenRequest,
@@ -90,6 +92,7 @@ export class FakeAgent implements AgentView {
   readonly tokenRequests: TokenRequest[] = []; // bounded by the test
   readonly #vteps: VtepReport[] = []; // bounded by the test
   readonly ring = new EventRing(systemClock);
+  pings = 0;
   ready = true;
   broken = false;
 
@@ -207,6 +210,12 @@ export class FakeAgent implements AgentView {
 
   events(after: number, waitMs: number): Promise<EventsReport> {
     return this.ring.read(after, waitMs);
+  }
+
+  async ping({ peer, sizeBytes }: PingRequest): Promise<PingReport> {
+    this.pings += 1;
+    const rttMs = this.pings % 2 === 1 ? 0.25 * this.pings : null;
+    return { v: 1, peer, result: rttMs === null ? 'lost' : 'ok', rttMs, sizeBytes: sizeBytes ?? 92 };
   }
 
   metrics(): MetricsSnapshot {
