@@ -198,13 +198,15 @@ export class Agent {
       },
       clock,
     });
-    const paths = new Paths({
+    const paths: Paths = new Paths({
       enabled: config.pathMtu === 'on',
       segment,
       tapMtuBytes: tap.mtuBytes,
       tapName: tap.name,
       address,
       sealedFd: underlay.sealedFd,
+      sendFds: underlay.sendFds,
+      signedEndpoint: (id) => mesh.signedEndpoint(id),
       onSent: (datagrams, bytes) => {
         mesh.sent.control.txPackets += datagrams;
         mesh.sent.control.txBytes += bytes;

@@ -95,6 +95,12 @@ export class Mesh {
     else this.#update(peer, member);
   }
 
+  /** Where a member says that it listens; null if nobody has heard. */
+  signedEndpoint(id: string): Endpoint | null {
+    const member = this.#gossip?.swim.member(id);
+    return member === undefined ? null : this.#sealedEndpoint(member);
+  }
+
   #sealedEndpoint(member: Member): Endpoint | null {
     const endpoint = parseNodeState(member.record.bytes, this.#p.meshId)?.endpoints[0];
     return endpoint === undefined ? null : { ip: endpoint.ip, port: endpoint.sealedPort };

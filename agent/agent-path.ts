@@ -1,6 +1,7 @@
 /**
- * The path to each peer: how large a packet it carries, kept up to date by probes inside the session, and what follows from
- * that for the data path. Part of the composition root: asks peer/path-mtu.ts which sizes to try, sends the probes, tells
+ * The path to each peer: how large a packet it carries and which source ports it takes, kept up to date by probes inside the
+ * session, and what follows from that for the data path. Part of the composition root: asks peer/path-mtu.ts and
+ * peer/send-ports.ts what to try, sends the probes, tells
  * the workers each peer's packet limit, and notices when the underlay is itself a tunnel.
  */
 import { constants } from 'node:os';
@@ -8,16 +9,19 @@ import type { Logger } from 'pino';
 import { sendDatagram, sendRun } from 'tun-tap';
 import type { Clock } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
-import type { Endpoint } from './endpoint.ts';
+import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { contains, parsePrefix } from './identity/prefix.ts';
 import { BASE_BYTES, PathMtu, type ProbeWanted } from './peer/path-mtu.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
+import { SendPorts } from './peer/send-ports.ts';
 import { tunnelKind, type UnderlayInterface, underlayInterface } from './peer/underlay-interface.ts';
 import { outerBytes, packetLimitBytes, UNDERLAY_MTU_BYTES } from './segment/mtu.ts';
+import { SMALL_DATAGRAM } from './session/control.ts';
 import type { SessionManager } from './session/session-manager.ts';
 
 export interface PathParts {
+  /** Path MTUs are measured. */
   readonly enabled: boolean;
   readonly segment: SegmentRule;
   readonly tapMtuBytes: number;
@@ -25,6 +29,10 @@ export interface PathParts {
   /** Overlay address with prefix of this host. */
   readonly address: string | null;
   readonly sealedFd: number;
+  /** The pool of sending-only sockets. */
+  readonly sendFds: readonly number[];
+  /** Where the peer says, under its signature, that it listens; null if it is not known. */
+  readonly signedEndpoint: (id: string) => Endpoint | null;
   /** Probes left: they count as control traffic. */
   readonly onSent: (datagrams: number, bytes: number) => void;
   readonly sessions: SessionManager;
@@ -45,9 +53,11 @@ const MAX_WARNINGS = 8;
 
 interface Watched {
   readonly mtu: PathMtu;
+  readonly ports: SendPorts;
   endpoint: Endpoint;
   limitBytes: number;
   runs: boolean;
+  spread: boolean;
   interfaceAtMs: number;
 }
 
@@ -65,7 +75,7 @@ export class Paths {
   }
 
   start(): void {
-    if (this.#p.enabled) this.#cancel = this.#p.clock.every(TICK_MS, () => this.#tick());
+    this.#cancel = this.#p.clock.every(TICK_MS, () => this.#tick());
   }
 
   stop(): void {
@@ -100,11 +110,19 @@ export class Paths {
 
   /** The peer's session is up, perhaps again. */
   up(peer: MemberPeer): void {
-    if (!this.#p.enabled) return;
     const known = this.#watched.get(peer.id);
-    if (known !== undefined && known.mtu.bytes !== null) return;
+    const same = known !== undefined && formatEndpoint(known.endpoint) === formatEndpoint(peer.endpoint);
+    if (same && (known.mtu.bytes !== null || !this.#p.enabled)) return;
     const { endpoint } = peer;
-    const path = known ?? { mtu: new PathMtu(), endpoint, limitBytes: 0, runs: true, interfaceAtMs: 0 };
+    const path = known ?? {
+      mtu: new PathMtu(),
+      ports: new SendPorts(this.#p.sendFds.length),
+      endpoint,
+      limitBytes: 0,
+      runs: true,
+      spread: false,
+      interfaceAtMs: 0,
+    };
     this.#watched.set(peer.id, path);
     this.#begin(peer, path, endpoint);
   }
@@ -126,19 +144,32 @@ export class Paths {
     };
     this.#p.dataPlane.setPacketLimit(peer.slot, 0);
     this.#p.dataPlane.setRuns(peer.slot, true);
+    this.#p.dataPlane.setSpread(peer.slot, false);
   }
 
   acked(peer: MemberPeer, probe: string): void {
     const path = this.#watched.get(peer.id);
-    if (path?.mtu.acked(this.#p.clock.monotonicMs(), probe) === true) this.#apply(peer, path);
+    if (path === undefined) return;
+    const now = this.#p.clock.monotonicMs();
+    if (path.mtu.acked(now, probe) || path.ports.acked(now, probe)) this.#apply(peer, path);
   }
 
   #begin(peer: MemberPeer, path: Watched, endpoint: Endpoint): void {
     const now = this.#p.clock.monotonicMs();
     path.endpoint = endpoint;
-    path.mtu.begin(now, this.#interfaceBytes(path, now));
+    const maxBytes = this.#interfaceBytes(path, now);
+    if (this.#p.enabled) path.mtu.begin(now, maxBytes);
+    path.ports.end();
+    this.#judgePorts(peer, path);
     this.#apply(peer, path);
     this.#probe(peer, path, now);
+  }
+
+  /** What a peer signed may become known, or change, while its session is up. */
+  #judgePorts(peer: MemberPeer, path: Watched): void {
+    const spreads = this.#spreads(peer);
+    if (spreads && !path.ports.on) path.ports.begin();
+    else if (!spreads && path.ports.on) path.ports.end();
   }
 
   /** MTU of the interface to the peer, and a warning if that is a tunnel. */
@@ -188,6 +219,7 @@ export class Paths {
     const { mtu } = path;
     const refused = this.#p.dataPlane.takeTooBig(peer.slot);
     if (refused || nowMs - path.interfaceAtMs >= INTERFACE_MS) {
+      this.#judgePorts(peer, path);
       const before = mtu.bytes;
       mtu.resize(nowMs, this.#interfaceBytes(path, nowMs));
       // The interface says nothing new, yet the kernel refuses what we took for fitting: measure again.
@@ -202,6 +234,26 @@ export class Paths {
     const bigAtMs = dataPlane.lastBigTxMs(peer.slot);
     const lastBigMs = bigAtMs === 0 ? null : bigAtMs + nowMs - dataPlane.nowMs();
     for (const wanted of path.mtu.tick(nowMs, lastBigMs)) this.#send(peer, path, nowMs, wanted);
+    const txAtMs = dataPlane.lastTxMs(peer.slot);
+    const lastTxMs = txAtMs === 0 ? null : txAtMs + nowMs - dataPlane.nowMs();
+    for (const position of path.ports.tick(nowMs, lastTxMs)) this.#sendFrom(peer, path, nowMs, position);
+  }
+
+  /** Frames to a peer behind NAT, or to where it never signed to be, leave from one port (PROTOCOL.md, Source ports). */
+  #spreads(peer: MemberPeer): boolean {
+    if (this.#p.segment.mode === 'plain') return false;
+    const signed = this.#p.signedEndpoint(peer.id);
+    return signed !== null && formatEndpoint(signed) === formatEndpoint(peer.endpoint);
+  }
+
+  #sendFrom(peer: MemberPeer, path: Watched, nowMs: number, position: number): void {
+    const { sessions, sendFds, onSent } = this.#p;
+    const fd = sendFds[position];
+    const probe = fd === undefined ? null : sessions.pathProbe(nowMs, peer.id, SMALL_DATAGRAM, false);
+    if (fd === undefined || probe === null) return;
+    // One that the kernel refuses to send is as good as lost.
+    path.ports.sent(nowMs, position, probe.id);
+    if (sendDatagram(fd, probe.bytes, probe.to.ip, probe.to.port) === 0) onSent(1, probe.bytes.length);
   }
 
   #send(peer: MemberPeer, path: Watched, nowMs: number, { sizeBytes, run }: ProbeWanted): void {
@@ -236,6 +288,11 @@ export class Paths {
     const { segment, tapMtuBytes, dataPlane, log } = this.#p;
     const family = path.endpoint.ip.includes(':') ? 6 : 4;
     const pathBytes = path.mtu.bytes;
+    if (path.ports.usable !== path.spread) {
+      path.spread = path.ports.usable;
+      dataPlane.setSpread(peer.slot, path.spread);
+      log.debug({ peer: peer.name, spread: path.spread }, 'frames leave from the pool of sending ports');
+    }
     if (path.mtu.runs !== path.runs) {
       path.runs = path.mtu.runs;
       dataPlane.setRuns(peer.slot, path.runs);

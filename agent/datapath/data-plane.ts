@@ -261,6 +261,7 @@ export class DataPlane {
     this.#tables.peerSegments[slot] = 0;
     this.setPacketLimit(slot, 0);
     this.setRuns(slot, true);
+    this.setSpread(slot, false);
     this.flushPeer(slot);
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
@@ -308,6 +309,11 @@ export class DataPlane {
     Atomics.store(this.#tables.peerPacketLimit, slot, bytes);
   }
 
+  /** Whether frames to a peer may leave from the pool of sending ports. */
+  setSpread(slot: number, on: boolean): void {
+    Atomics.store(this.#tables.peerSpread, slot, on ? 1 : 0);
+  }
+
   /** Whether datagrams to a peer may leave several in one message (UDP_SEGMENT). */
   setRuns(slot: number, on: boolean): void {
     Atomics.store(this.#tables.peerSingly, slot, on ? 0 : 1);
@@ -321,6 +327,11 @@ export class DataPlane {
   /** When a frame last made, or would have made, an outer IP packet above BIG_PACKET_BYTES, in `nowMs`; 0 never. */
   lastBigTxMs(slot: number): number {
     return this.#peerMax('transmit', slot, P.BIG_MS);
+  }
+
+  /** When a frame last went to a peer, in `nowMs`; 0 never. */
+  lastTxMs(slot: number): number {
+    return this.#peerMax('transmit', slot, P.LAST_MS);
   }
 
   /** The workers' clock, in milliseconds. */

@@ -19,6 +19,8 @@ export interface ControlPacket {
   readonly message: ControlMessage;
   readonly wireSize: number;
   readonly from: Endpoint;
+  /** From the sender's listening socket. */
+  readonly fromListener: boolean;
   /** From the sender's listening socket, and above every counter of the lane before it: may start a move. */
   readonly mayMove: boolean;
 }

@@ -343,7 +343,9 @@ export class PeerSession {
     this.#alive(nowMs);
     const { kind, body } = packet.message;
     if (kind === CONTROL.probe) {
-      this.#sendControl(nowMs, CONTROL.probeAck, encodeProbeAck(body, packet.wireSize), packet.from);
+      // A sending-only socket hears nothing: its answer goes where the peer listens.
+      const to = packet.fromListener ? packet.from : this.path.endpoint;
+      this.#sendControl(nowMs, CONTROL.probeAck, encodeProbeAck(body, packet.wireSize), to);
     } else if (kind === CONTROL.probeAck) {
       const probe = toHex(body.subarray(0, 8));
       const ms = this.#liveness.acked(nowMs, probe);
@@ -383,9 +385,9 @@ export class PeerSession {
   }
 
   /** A probe of that many bytes, to be sent at once; null while there is no key. Its loss says nothing about the peer. */
-  pathProbe(nowMs: number, datagramBytes: number): PathProbe | null {
+  pathProbe(nowMs: number, datagramBytes: number, fromListener: boolean): PathProbe | null {
     const id = this.#ctx.rng.fill(new Uint8Array(8));
-    const bytes = this.#ring.current?.seal(CONTROL.probe, id, datagramBytes) ?? null;
+    const bytes = this.#ring.current?.seal(CONTROL.probe, id, datagramBytes, fromListener) ?? null;
     if (bytes === null) return null;
     this.#liveness.sent(nowMs, false);
     return { id: toHex(id), to: this.path.endpoint, bytes };

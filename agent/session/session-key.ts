@@ -117,13 +117,13 @@ export class SessionKey {
   }
 
   /** A sealed control datagram, or null when it may not send any more. */
-  seal(kind: ControlKind, body: Uint8Array, datagramBytes?: number): Uint8Array | null {
+  seal(kind: ControlKind, body: Uint8Array, datagramBytes?: number, fromListener = true): Uint8Array | null {
     if (this.#sealer === null) return null;
     const header = new Uint8Array(SEALED_HEADER);
     const view = viewOf(header);
     header[0] = TYPE_SEALED;
     header[1] = this.#ctx.options.suite;
-    header[3] = FLAG_LISTENER;
+    header[3] = fromListener ? FLAG_LISTENER : 0;
     view.setUint32(4, controlIndex(this.remoteIndex));
     putU64(view, 8, this.#sent);
     const sealed = this.#sealer.seal(this.#sent, header, encodeControl(kind, body, datagramBytes));

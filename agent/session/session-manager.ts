@@ -226,7 +226,14 @@ export class SessionManager {
     if (order === undefined) this.#ctx.drop('unknown_index');
     else if (order === 'replay') this.#ctx.drop('replay');
     else if (message === null || index % 16 !== CONTROL_LANE) this.#ctx.drop('garbage');
-    else owner?.control?.(nowMs, { message, wireSize, from, mayMove: fromListener && order === 'highest' });
+    else
+      owner?.control?.(nowMs, {
+        message,
+        wireSize,
+        from,
+        fromListener,
+        mayMove: fromListener && order === 'highest',
+      });
     return this.#ctx.takeOutputs();
   }
 
@@ -242,9 +249,12 @@ export class SessionManager {
     return this.#ctx.takeOutputs();
   }
 
-  /** A probe for the path MTU, to be sent from the listening socket at once; null without a session. @param datagramBytes UDP payload */
-  pathProbe(nowMs: number, id: string, datagramBytes: number): PathProbe | null {
-    return this.#peers.get(id)?.pathProbe(nowMs, datagramBytes) ?? null;
+  /**
+   * A probe of the path, to be sent at once; null without a session. Its answer comes to the listening socket.
+   * @param datagramBytes UDP payload @param fromListener it will leave from the listening socket, not from a pool
+   */
+  pathProbe(nowMs: number, id: string, datagramBytes: number, fromListener = true): PathProbe | null {
+    return this.#peers.get(id)?.pathProbe(nowMs, datagramBytes, fromListener) ?? null;
   }
 
   /** What the shared tables say, about once a second or more often. */

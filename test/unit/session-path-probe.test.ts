@@ -50,3 +50,22 @@ test('without a session there is no probe', () => {
   a.connect(b);
   assert.equal(a.manager.pathProbe(world.nowMs, b.keys.id, 1472), null);
 });
+
+test('a probe from a sending port is answered where its sender listens, and moves nobody', () => {
+  const { world, a, b } = pair(34);
+  a.connect(b);
+  world.until(() => bothUp(a, b), 1000, 'both up');
+  const probe = a.manager.pathProbe(world.nowMs, b.keys.id, 64, false);
+  assert.ok(probe !== null);
+  assert.equal(probe.bytes[3], 0);
+  const answers: string[] = [];
+  world.tap = (from, to) => {
+    if (from === b) answers.push(`${to.ip}:${to.port}`);
+    return true;
+  };
+  world.send(a, { ip: a.endpoint.ip, port: 40_001 }, probe.to, probe.bytes);
+  world.run(200);
+  assert.ok(a.outputs.some((o) => o.kind === 'pathProbeAcked' && o.probe === probe.id));
+  assert.deepEqual([...new Set(answers)], [`${a.endpoint.ip}:${a.endpoint.port}`]);
+  assert.equal(b.count('moved'), 0);
+});
