@@ -40,8 +40,6 @@ export interface PathParts {
   readonly peers: PeerTable;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Tests put their own in place. */
-  readonly interfaceTo?: (ip: string) => UnderlayInterface | null;
 }
 
 const TICK_MS = 50;
@@ -176,7 +174,7 @@ export class Paths {
   #interfaceBytes(path: Watched, nowMs: number): number {
     const { ip } = path.endpoint;
     path.interfaceAtMs = nowMs;
-    const found = (this.#p.interfaceTo ?? underlayInterface)(ip);
+    const found = underlayInterface(ip);
     this.#noticeTunnel(ip, found);
     return Math.min(found?.mtuBytes ?? UNDERLAY_MTU_BYTES, MAX_IP_BYTES);
   }
@@ -231,11 +229,13 @@ export class Paths {
 
   #probe(peer: MemberPeer, path: Watched, nowMs: number): void {
     const { dataPlane } = this.#p;
+    // The workers' clock in ours.
+    const offsetMs = nowMs - dataPlane.nowMs();
     const bigAtMs = dataPlane.lastBigTxMs(peer.slot);
-    const lastBigMs = bigAtMs === 0 ? null : bigAtMs + nowMs - dataPlane.nowMs();
+    const lastBigMs = bigAtMs === 0 ? null : bigAtMs + offsetMs;
     for (const wanted of path.mtu.tick(nowMs, lastBigMs)) this.#send(peer, path, nowMs, wanted);
     const txAtMs = dataPlane.lastTxMs(peer.slot);
-    const lastTxMs = txAtMs === 0 ? null : txAtMs + nowMs - dataPlane.nowMs();
+    const lastTxMs = txAtMs === 0 ? null : txAtMs + offsetMs;
     for (const position of path.ports.tick(nowMs, lastTxMs)) this.#sendFrom(peer, path, nowMs, position);
   }
 

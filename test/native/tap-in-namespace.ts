@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -15,6 +15,7 @@ import {
   DESC_STRIDE,
   F_PARTIAL,
   F_REPAIR,
+  injectFrame,
   interfaceIndex,
   interfaceMac,
   interfaceMtu,
@@ -25,7 +26,9 @@ import {
   Receiver,
   receivePackets,
   SLOT_BYTES,
+  sendDatagram,
   sendPacket,
+  sendRun,
   Transmitter,
   TUN_F,
   WaitSet,
@@ -269,6 +272,50 @@ test('a TAP that is down, removed or no TAP has a status of its own', () => {
   closeFd(other.fd);
   assert.ok(transmitter.readTap(-1) < 0);
   assert.equal(deliver(frame(1, 'whole'), 0, -1).status, RECV.TAP_ERROR);
+});
+
+test('a frame that is put into the TAP by itself arrives, and a piece of memory beyond its bytes is refused', () => {
+  const whole = frame(100, 'whole');
+  const around = new Uint8Array(whole.length + 20);
+  around.set(whole, 7);
+  assert.equal(injectFrame(tap.fd, around, 7, whole.length), 0);
+  assert.notEqual(arrived.wait(500), 0);
+  assert.equal(reader.receivePlain(service.fd, 0), 1);
+  assert.equal(inbox.desc[D.LEN], 100);
+  for (const [offset, length] of [
+    [8, around.length],
+    [-1, 60],
+    [0, 13],
+    [around.length, 14],
+    [2 ** 40, 60],
+  ] as const)
+    assert.equal(injectFrame(tap.fd, around, offset, length), constants.errno.EINVAL);
+  assert.equal(injectFrame(-1, around, 7, whole.length), constants.errno.EBADF);
+});
+
+test('a datagram above the MTU is refused in either family, not cut, and a run goes out as its datagrams', () => {
+  configureInterface('lo', { mtu: 1400 });
+  for (const [address, headers] of [
+    ['127.0.0.1', 28],
+    ['::1', 48],
+  ] as const) {
+    const to = openUdp({ address, port: 0 });
+    const from = openUdp({ address, port: 0 });
+    const wait = new WaitSet([to.fd]);
+    const most = 1400 - headers;
+    assert.equal(sendDatagram(from.fd, new Uint8Array(most + 1), address, to.port), constants.errno.EMSGSIZE);
+    // EINVAL before Linux 6.13.
+    assert.notEqual(sendRun(from.fd, new Uint8Array(2 * most + 2), address, to.port, most + 1), 0);
+    assert.equal(sendDatagram(from.fd, new Uint8Array(most), address, to.port), 0);
+    assert.equal(sendRun(from.fd, new Uint8Array(2 * most), address, to.port, most), 0);
+    assert.equal(sendRun(from.fd, new Uint8Array(100), address, to.port, 0), constants.errno.EINVAL);
+    assert.notEqual(wait.wait(500), 0);
+    const n = reader.receivePlain(to.fd, 0);
+    const sizes = Array.from({ length: n }, (_, i) => inbox.desc[i * DESC_STRIDE + D.LEN]!);
+    assert.deepEqual(sizes, [most, most, most]);
+    closeFd(to.fd);
+    closeFd(from.fd);
+  }
 });
 
 test('the example of the README carries frames: sealed to itself, they come back to its TAP', async () => {
