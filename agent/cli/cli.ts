@@ -8,6 +8,7 @@ import type { Actions } from './actions.ts';
 import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
 import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
+import { addBugreport } from './verbs/bugreport.ts';
 import { addCompletion } from './verbs/completion.ts';
 import { addConfig } from './verbs/config.ts';
 import { addDoctor } from './verbs/doctor.ts';
@@ -69,6 +70,7 @@ export function buildProgram(
         addDoctor,
         addGraph,
         addEvents,
+        addBugreport,
         addVersion,
       ],
     ],

@@ -64,6 +64,11 @@ export class Context {
     return originsOf(this.#sources({}));
   }
 
+  /** State directory of the command line or the environment, when the rest of the configuration is of no use. */
+  stateDirFlag(): string | null {
+    return this.#globals().state ?? this.io.env.WEFT_STATE_DIR ?? null;
+  }
+
   /** Prints `report` as JSON, or `text` of it for people. */
   show<T>(report: T, json: boolean | undefined, text: (report: T) => string): void {
     if (json === true) this.io.out(`${JSON.stringify(report, null, this.io.outIsTerminal ? 2 : 0)}\n`);
