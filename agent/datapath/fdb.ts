@@ -96,6 +96,8 @@ export class Fdb {
     const w = this.#words;
     const start = this.#bucket(segment, hi, lo);
     for (let i = 0, at = start; i < BUCKET_ENTRIES; i++, at += ENTRY_STRIDE) {
+      // Most entries are another address: only the one that looks right is worth the two fences of the seqlock.
+      if (w[at + MAC_LO] !== lo || w[at + MAC_HI] !== hi || w[at + SEGMENT] !== segment + 1) continue;
       for (let tries = 0; tries < MAX_RETRIES; tries++) {
         const seq = Atomics.load(w, at + SEQ);
         const match = w[at + SEGMENT] === segment + 1 && w[at + MAC_HI] === hi && w[at + MAC_LO] === lo;
