@@ -1,5 +1,5 @@
 /**
- * Endpoints that nothing is sent to, whoever signed them: this host's own, unspecified, loopback, multicast and broadcast
+ * Which endpoints are one, and those that nothing is sent to, whoever signed them: this host's own, unspecified, loopback, multicast and broadcast
  * ones. A host whose own endpoint is a loopback address is configured for tests on one machine and may use others.
  */
 import { BlockList, isIP, isIPv6 } from 'node:net';
@@ -17,6 +17,8 @@ neverUnicast.addAddress('::', 'ipv6');
 neverUnicast.addSubnet('ff00::', 8, 'ipv6');
 
 const holds = (list: BlockList, ip: string): boolean => list.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4');
+
+export const sameAddress = (a: Address, b: Address): boolean => a.ip === b.ip && a.port === b.port;
 
 export function isRefused(address: Address, own: Address | null): boolean {
   const { ip, port } = address;

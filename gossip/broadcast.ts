@@ -66,8 +66,8 @@ export class BroadcastQueue {
         }
   }
 
-  /** Offers items in order until `take` stops it. Items sent `limit` times are dropped. */
-  each(limit: number, take: (news: News) => Offered): void {
+  /** Offers items in order until `take` stops it. Items sent `limit` times are dropped; with null, sending does not count. */
+  each(limit: number | null, take: (news: News) => Offered): void {
     const sent: Queued[] = [];
     let skipsLeft = MAX_SKIPPED;
     const offer = (item: Queued): boolean => {
@@ -78,6 +78,7 @@ export class BroadcastQueue {
       return became !== 'stop' && skipsLeft > 0;
     };
     this.#walk(offer);
+    if (limit === null) return;
     for (const item of sent) {
       this.#items.delete(item.key);
       if (item.transmits + 1 < limit) this.#put({ ...item, transmits: item.transmits + 1 });

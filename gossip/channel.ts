@@ -1,8 +1,11 @@
 /**
  * What passes between this host and one other: boots, sequence numbers and the replay window, who has whose certificate,
- * and how often something may be sent. PROTOCOL.md, gossip datagrams: a repeated sequence number is dropped; a datagram
- * that does not echo our boot, or is of an older boot than known, is answered with BOOT and not processed.
+ * at which endpoint it was proved to be, and how often something may be sent. PROTOCOL.md, gossip datagrams: a repeated
+ * sequence number is dropped; a datagram that does not echo our boot, or is of an older boot than known, is answered with
+ * BOOT and not processed.
  */
+import { sameAddress } from './address.ts';
+import type { Address } from './types.ts';
 
 const WINDOW = 1024;
 /** Certificates that the peer is known to have; the oldest are forgotten and sent again. */
@@ -12,6 +15,13 @@ const MAX_PENDING_ACKS = 32;
 const BOOT_ANSWERS_PER_SECOND = 5;
 const DIGEST_ANSWERS_PER_SECOND = 2;
 const SERVED_PER_SECOND = 64;
+/** Answers to one peer that carry news; they do not count as having told it. */
+const NEWS_ANSWERS_PER_SECOND = 10;
+/** Signatures checked for one peer: records, then accusations. */
+const VERIFIED_PER_SECOND = 512;
+const ACCUSED_PER_SECOND = 64;
+/** New records of one owner that are taken; an honest one states itself at most once a second, and then leaves. */
+const UPDATES_PER_SECOND = 3;
 /** To an endpoint from which nothing authenticated ever came: one attempt in this time. */
 const STRANGER_INTERVAL_MS = 5000;
 const INTRO_INTERVAL_MS = 1000;
@@ -52,6 +62,14 @@ export class Channel {
   readonly #digestAnswers = new PerSecond(DIGEST_ANSWERS_PER_SECOND);
   readonly #served = new PerSecond(SERVED_PER_SECOND);
   readonly #doubtTold = new PerSecond(1);
+  readonly #newsAnswers = new PerSecond(NEWS_ANSWERS_PER_SECOND);
+  readonly #verified = new PerSecond(VERIFIED_PER_SECOND);
+  readonly #accused = new PerSecond(ACCUSED_PER_SECOND);
+  readonly #updates = new PerSecond(UPDATES_PER_SECOND);
+  /** Where the peer was proved to be: a box came from there, or it answered a ping that went there. */
+  #proven: Address | null = null;
+  #lastPing: { readonly probe: bigint; readonly to: Address } | null = null;
+  #bootRaised = false;
   #introAtMs = -Infinity;
   #attemptAtMs = -Infinity;
 
@@ -129,16 +147,58 @@ export class Channel {
     return this.#doubtTold.take(nowMs);
   }
 
-  /** Whether an introduction should go before the next box. */
-  takeIntro(nowMs: number): boolean {
-    if (this.opened || nowMs - this.#introAtMs < INTRO_INTERVAL_MS) return false;
+  mayTakeNews(nowMs: number): boolean {
+    return this.#newsAnswers.take(nowMs);
+  }
+
+  mayVerify(nowMs: number): boolean {
+    return this.#verified.take(nowMs);
+  }
+
+  mayAccuse(nowMs: number): boolean {
+    return this.#accused.take(nowMs);
+  }
+
+  /** Asked of the channel to a record's owner. */
+  mayUpdate(nowMs: number): boolean {
+    return this.#updates.take(nowMs);
+  }
+
+  /** The peer may say once that our boot is behind: one that says so again makes us write and start over for nothing. */
+  takeBootRaise(): boolean {
+    const first = !this.#bootRaised;
+    this.#bootRaised = true;
+    return first;
+  }
+
+  /** A new box came from the endpoint that the peer states. */
+  provenAt(address: Address): void {
+    this.#proven = address;
+  }
+
+  pinged(probe: bigint, to: Address): void {
+    this.#lastPing = { probe, to };
+  }
+
+  /** The peer answered a ping, from wherever: it is where the ping went. */
+  answered(probe: bigint): void {
+    if (this.#lastPing?.probe === probe) this.#proven = this.#lastPing.to;
+  }
+
+  isProvenAt(address: Address): boolean {
+    return this.#proven !== null && sameAddress(this.#proven, address);
+  }
+
+  /** Whether an introduction should go before the next box; `again` for a peer that may have forgotten us. */
+  takeIntro(nowMs: number, again: boolean): boolean {
+    if ((this.opened && !again) || nowMs - this.#introAtMs < INTRO_INTERVAL_MS) return false;
     this.#introAtMs = nowMs;
     return true;
   }
 
-  /** Whether anything may be sent now; `excepted` for seeds of the token and the configuration. */
-  maySend(nowMs: number, excepted: boolean): boolean {
-    if (this.opened || excepted) return true;
+  /** Whether anything may be sent there now; `excepted` for seeds of the token and the configuration. */
+  maySend(nowMs: number, to: Address, excepted: boolean): boolean {
+    if (excepted || this.isProvenAt(to)) return true;
     if (nowMs - this.#attemptAtMs < STRANGER_INTERVAL_MS) return false;
     this.#attemptAtMs = nowMs;
     return true;

@@ -47,6 +47,9 @@ export class Core {
   readonly #refused = new WeakMap<Address, boolean>();
   /** Drained by each call into Swim; bounded by what one call makes. */
   #out: SwimOutput[] = [];
+  /** A datagram is being read: what is sent answers it. */
+  #answering = false;
+  #dropped = false;
 
   constructor(parts: SwimParts) {
     this.parts = parts;
@@ -61,6 +64,7 @@ export class Core {
         own: () => this.own,
         recordOf: (id) => this.roster.member(id)?.record,
         refuses: (address) => this.#refuses(address),
+        isSeed: (id, address) => this.roster.isSeedAt(id, address),
       },
       parts.persistence.nextBoot(0),
       (output) => this.emit(output),
@@ -80,7 +84,20 @@ export class Core {
     this.#out.push(output);
   }
 
+  /** Reads one datagram; what is sent meanwhile is an answer, and the datagram counts as dropped at most once. */
+  answering(read: () => void): void {
+    this.#answering = true;
+    this.#dropped = false;
+    try {
+      read();
+    } finally {
+      this.#answering = false;
+    }
+  }
+
   drop(reason: DropReason): void {
+    if (this.#answering && this.#dropped) return;
+    this.#dropped = true;
     this.emit({ type: 'drop', reason });
   }
 
@@ -92,8 +109,13 @@ export class Core {
 
   /** One datagram with these messages and as much news as fits. */
   send(to: Outbound, messages: readonly Message[], nowMs: number): void {
-    const news = { queue: this.queue, members: this.roster.size + 1, mult: this.config.retransmitMult };
-    this.outbox.send(to, messages, news, nowMs, this.roster.isSeed(to.id));
+    const news = {
+      queue: this.queue,
+      members: this.roster.size + 1,
+      mult: this.config.retransmitMult,
+      answering: this.#answering,
+    };
+    this.outbox.send(to, messages, news, nowMs);
   }
 
   sendRecords(
@@ -102,7 +124,7 @@ export class Core {
     withCredentials: boolean,
     nowMs: number,
   ): void {
-    this.outbox.sendRecords(to, records, withCredentials, nowMs, this.roster.isSeed(to.id));
+    this.outbox.sendRecords(to, records, withCredentials, nowMs);
   }
 
   /** Makes the newest record of this member (or this host) news. */

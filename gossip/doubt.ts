@@ -27,12 +27,12 @@ export class Doubt {
     this.#core = core;
   }
 
-  /** Nobody reached `target`: doubt it, aloud. */
+  /** Nobody reached `target`: doubt it, aloud, and again with each probe, for a small mesh sends news only a few times. */
   unreachable(target: Member, nowMs: number): void {
     if (this.#hasData(target, nowMs)) return;
     const bytes = this.#core.parts.signer.accuse(target.id, target.record.incarnation);
-    if (this.#doubt(target, this.#core.own.id, target.record.incarnation, bytes, nowMs))
-      this.#core.spread(target.id, this.#core.own.id, bytes);
+    this.#doubt(target, this.#core.own.id, target.record.incarnation, bytes, nowMs);
+    this.#core.spread(target.id, this.#core.own.id, bytes);
   }
 
   /** An accusation from the network. */

@@ -13,6 +13,8 @@ export interface GossipOptions extends SwimParts {
   /** Everything but datagrams to send. */
   readonly onOutput: (output: Exclude<SwimOutput, { type: 'send' }>) => void;
   readonly tickMs?: number;
+  /** The disk refused a counter or the member list: that step was not done. Without this the error is thrown. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 export interface TrafficCounts {
@@ -48,21 +50,28 @@ export class GossipNode {
       node.#traffic.rxPackets += 1;
       node.#traffic.rxBytes += bytes.length;
       const address = from.address.startsWith('::ffff:') ? from.address.slice(7) : from.address;
-      node.#handle(
-        node.swim.datagram(options.clock.monotonicMs(), new Uint8Array(bytes), {
-          ip: address,
-          port: from.port,
-        }),
-      );
+      const source = { ip: address, port: from.port };
+      node.#step(() => node.swim.datagram(options.clock.monotonicMs(), new Uint8Array(bytes), source));
     });
     node.#stopTimer = options.clock.every(options.tickMs ?? 100, () =>
-      node.#handle(node.swim.tick(options.clock.monotonicMs())),
+      node.#step(() => node.swim.tick(options.clock.monotonicMs())),
     );
     return node;
   }
 
   get traffic(): TrafficCounts {
     return this.#traffic;
+  }
+
+  #step(run: () => readonly SwimOutput[]): void {
+    let outputs: readonly SwimOutput[];
+    try {
+      outputs = run();
+    } catch (error) {
+      if (this.#o.onFailure === undefined) throw error;
+      return this.#o.onFailure(error);
+    }
+    this.#handle(outputs);
   }
 
   #handle(outputs: readonly SwimOutput[]): void {

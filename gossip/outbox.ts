@@ -1,7 +1,9 @@
 /**
  * Builds and seals datagrams: the messages that must go, certificates to acknowledge, then news as long as it fits. An
- * introduction goes first to whoever has not answered since this start.
+ * introduction goes first to whoever has not answered since this start, or is dead and may come back knowing nobody. What
+ * goes to an endpoint where the peer was not proved to be is one datagram in 5 s: a record may name a victim's.
  */
+import { sameAddress } from './address.ts';
 import type { BroadcastQueue, News } from './broadcast.ts';
 import type { Channel } from './channel.ts';
 import {
@@ -28,6 +30,17 @@ export interface OutboxParts {
   readonly recordOf: (id: string) => VerifiedRecord | undefined;
   /** Endpoints to which nothing is sent. */
   readonly refuses: (address: Address) => boolean;
+  /** Endpoints of seeds, as the token or the configuration gives them: no proof is needed there. */
+  readonly isSeed: (id: string, address: Address) => boolean;
+}
+
+/** What rides along. */
+export interface NewsSource {
+  readonly queue: BroadcastQueue;
+  readonly members: number;
+  readonly mult: number;
+  /** The datagram answers the peer, who can ask as often as it likes: it shall not use up what others have not heard. */
+  readonly answering: boolean;
 }
 
 function targetOf(to: Outbound): { readonly address: Address | null; readonly boxKey: Uint8Array } {
@@ -79,15 +92,30 @@ export class Outbox {
     };
   }
 
+  /** Whether the peer is at the endpoint that it states; if not, a ping finds out and little else may go there. */
+  isProven(to: Outbound): boolean {
+    const { address } = targetOf(to);
+    return address !== null && to.channel.isProvenAt(address);
+  }
+
+  /** Notes that a new box of `from` came from `source`. */
+  heard(from: Outbound, source: Address): void {
+    const { address } = targetOf(from);
+    if (address !== null && sameAddress(address, source)) from.channel.provenAt(address);
+  }
+
+  /** Where a datagram to this peer goes now; null if none may. */
+  #destination(to: Outbound, nowMs: number): Address | null {
+    const { address } = targetOf(to);
+    if (address === null || this.#p.refuses(address)) return null;
+    return to.channel.maySend(nowMs, address, this.#p.isSeed(to.id, address)) ? address : null;
+  }
+
   /** One datagram with `messages` and, if the other side knows our boot, as much news as fits. */
-  send(
-    to: Outbound,
-    messages: readonly Message[],
-    news: { readonly queue: BroadcastQueue; readonly members: number; readonly mult: number },
-    nowMs: number,
-    excepted: boolean,
-  ): void {
-    if (!to.channel.maySend(nowMs, excepted)) return;
+  send(to: Outbound, messages: readonly Message[], news: NewsSource, nowMs: number): void {
+    const address = this.#destination(to, nowMs);
+    if (address === null) return;
+    for (const m of messages) if (m.type === 'ping') to.channel.pinged(m.probe, address);
     const parts = messages.map((m) => this.#encode(m));
     let room = MAX_MESSAGES_BYTES - parts.reduce((sum, p) => sum + p.length, 0);
     const acks = to.channel.takeAcks(Math.floor((room - MESSAGE_HEADER_BYTES) / ID_PREFIX_BYTES));
@@ -96,8 +124,9 @@ export class Outbox {
       parts.push(part);
       room -= part.length;
     }
-    if (to.channel.opened)
-      news.queue.each(retransmitLimit(news.mult, news.members), (item) => {
+    const takesNews = to.channel.isProvenAt(address) && (!news.answering || to.channel.mayTakeNews(nowMs));
+    if (takesNews)
+      news.queue.each(news.answering ? null : retransmitLimit(news.mult, news.members), (item) => {
         if (room < LEAST_NEWS_BYTES) return 'stop';
         const message = this.#newsMessage(to, item);
         if (message === null) return 'gone';
@@ -107,7 +136,7 @@ export class Outbox {
         room -= part.length;
         return 'sent';
       });
-    if (parts.length > 0) this.#seal(to, parts, nowMs);
+    if (parts.length > 0) this.#seal(to, address, parts, nowMs);
   }
 
   /** Null if the member was forgotten. */
@@ -124,22 +153,23 @@ export class Outbox {
     records: readonly VerifiedRecord[],
     withCredentials: boolean,
     nowMs: number,
-    excepted: boolean,
   ): void {
-    if (records.length === 0 || !to.channel.maySend(nowMs, excepted)) return;
+    const address = records.length === 0 ? null : this.#destination(to, nowMs);
+    if (address === null) return;
     let parts: Uint8Array[] = [];
     let used = 0;
     for (const record of records) {
       const part = this.#encode(this.#recordMessage(to, record, withCredentials));
       if (used + part.length > MAX_MESSAGES_BYTES) {
-        this.#seal(to, parts, nowMs);
+        this.#seal(to, address, parts, nowMs);
+        if (!to.channel.isProvenAt(address)) return;
         parts = [];
         used = 0;
       }
       parts.push(part);
       used += part.length;
     }
-    this.#seal(to, parts, nowMs);
+    this.#seal(to, address, parts, nowMs);
   }
 
   /** BOOT, if that is no larger than what it answers. */
@@ -159,10 +189,8 @@ export class Outbox {
     return box === null ? null : encodeBox(this.#p.selfId, to.id, nonce, box);
   }
 
-  #seal(to: Outbound, parts: readonly Uint8Array[], nowMs: number): void {
-    const { address } = targetOf(to);
-    if (address === null || this.#p.refuses(address)) return;
-    if (to.channel.takeIntro(nowMs)) {
+  #seal(to: Outbound, address: Address, parts: readonly Uint8Array[], nowMs: number): void {
+    if (to.channel.takeIntro(nowMs, 'record' in to && to.state === 'dead')) {
       const own = this.#p.own();
       const body = encodeIntroBody(own.bytes, own.credential);
       const nonce = this.#p.rng.fill(new Uint8Array(NONCE_BYTES));

@@ -106,8 +106,8 @@ export class Prober {
     counts.probeFailures += 1;
     this.#core.emit({ type: 'probe', id: target.id, rttMs: null });
     target.missedProbes += 1;
-    // To a member that never answered goes one datagram in 5 s: a single lost one proves nothing.
-    if (!target.channel.opened && target.missedProbes < 2) return;
+    // To an endpoint that never answered goes one datagram in 5 s: a single lost one proves nothing.
+    if (!this.#core.outbox.isProven(target) && target.missedProbes < 2) return;
     // Nobody else to have asked says more about the mesh than about us.
     if (roster.size > 1) this.#core.changeHealth(1);
     this.#doubt.unreachable(target, nowMs);

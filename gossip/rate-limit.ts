@@ -6,7 +6,7 @@
 const KNOWN_PER_SECOND = 200;
 const UNKNOWN_PER_SECOND = 20;
 const MAX_ADDRESSES = 4096;
-/** All introductions together, and those of one address. */
+/** All introductions together that were sealed under the mesh's psk, and any of one address. */
 const INTRO_PER_SECOND = 200;
 const INTRO_PER_ADDRESS = 5;
 
@@ -45,10 +45,13 @@ export class RateLimit {
     return this.#keyed(ip, known ? KNOWN_PER_SECOND : UNKNOWN_PER_SECOND, nowMs);
   }
 
+  /** Whether an introduction from this address may be opened. */
   allowIntro(ip: string, nowMs: number): boolean {
-    return (
-      this.#keyed(`intro ${ip}`, INTRO_PER_ADDRESS, nowMs) &&
-      this.#take(this.#intros, INTRO_PER_SECOND, nowMs)
-    );
+    return this.#keyed(`intro ${ip}`, INTRO_PER_ADDRESS, nowMs);
+  }
+
+  /** Whether the signatures of an introduction that opened may be checked. */
+  allowVerified(nowMs: number): boolean {
+    return this.#take(this.#intros, INTRO_PER_SECOND, nowMs);
   }
 }

@@ -16,32 +16,41 @@ import {
 import { MAX_DATAGRAM_BYTES } from './config.ts';
 import type { Core } from './core.ts';
 import type { Doubt } from './doubt.ts';
+import type { Member } from './member.ts';
 import type { Outbound } from './outbox.ts';
 import type { Prober } from './prober.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { Records } from './records.ts';
+import type { Redial } from './redial.ts';
 import { prefixOf } from './roster.ts';
 import type { Address } from './types.ts';
+
+/** The highest boot that a peer may say it saw of us: what is left above it lasts for as many starts. */
+const MAX_CLAIMED_BOOT = 2 ** 53 - 2 ** 32;
 
 export class Receiver {
   readonly #core: Core;
   readonly #records: Records;
   readonly #doubt: Doubt;
   readonly #prober: Prober;
+  readonly #redial: Redial;
   readonly #limit = new RateLimit();
+  /** Messages understood by type; bounded by the message table. */
+  readonly counts = new Map<string, number>();
 
-  constructor(core: Core, records: Records, doubt: Doubt, prober: Prober) {
+  constructor(core: Core, records: Records, doubt: Doubt, prober: Prober, redial: Redial) {
     this.#core = core;
     this.#records = records;
     this.#doubt = doubt;
     this.#prober = prober;
+    this.#redial = redial;
   }
 
   datagram(nowMs: number, bytes: Uint8Array, from: Address): void {
     if (!this.#limit.allow(from.ip, this.#core.roster.isKnownAddress(from.ip), nowMs))
       this.#core.drop('rate');
     else if (bytes.length > MAX_DATAGRAM_BYTES) this.#core.drop('garbage');
-    else if (bytes[0] === TYPE_BOX) this.#box(nowMs, bytes);
+    else if (bytes[0] === TYPE_BOX) this.#box(nowMs, bytes, from);
     else if (bytes[0] === TYPE_INTRO) this.#intro(nowMs, bytes, from);
     else this.#core.drop('garbage');
   }
@@ -54,12 +63,15 @@ export class Receiver {
     if (!this.#limit.allowIntro(from.ip, nowMs)) return this.#core.drop('rate');
     const body = sealer.openIntro(frame.nonce, frame.sealed);
     const content = body === null ? null : decodeIntroBody(body);
-    const record = content === null ? null : verifier.verify(content.record, content.credential);
+    if (content === null) return this.#core.drop('auth');
+    // Only what a holder of the psk made may use up the signatures that all addresses share.
+    if (!this.#limit.allowVerified(nowMs)) return this.#core.drop('rate');
+    const record = verifier.verify(content.record, content.credential);
     if (record === null) return this.#core.drop('auth');
-    if (record.id !== this.#core.own.id) this.#records.merge(record, nowMs);
+    if (record.id !== this.#core.own.id) this.#records.introduced(record, nowMs);
   }
 
-  #box(nowMs: number, bytes: Uint8Array): void {
+  #box(nowMs: number, bytes: Uint8Array, from: Address): void {
     const { own, roster, parts } = this.#core;
     const frame = decodeBox(bytes);
     if (frame === null) return this.#core.drop('garbage');
@@ -70,10 +82,10 @@ export class Receiver {
     if (plain === null) return this.#core.drop('auth');
     const inner = decodeInner(plain);
     if (inner === null) return this.#core.drop('gossip');
-    this.#authentic(sender, inner, bytes.length, nowMs);
+    this.#authentic(sender, inner, bytes.length, from, nowMs);
   }
 
-  #authentic(sender: Outbound, inner: Inner, datagramBytes: number, nowMs: number): void {
+  #authentic(sender: Outbound, inner: Inner, datagramBytes: number, from: Address, nowMs: number): void {
     const { channel } = sender;
     const { outbox, roster } = this.#core;
     if (inner.boot > channel.theirBoot) channel.reboot(inner.boot);
@@ -85,6 +97,7 @@ export class Receiver {
       return;
     }
     if (!channel.accept(inner.seq)) return this.#core.drop('replay');
+    outbox.heard(sender, from);
     if (!channel.opened) {
       channel.opened = true;
       if (roster.member(sender.id) !== undefined) this.#core.emit({ type: 'reachable', id: sender.id });
@@ -92,8 +105,26 @@ export class Receiver {
       // What was said before was not understood there.
       if (roster.isSeed(sender.id)) this.#records.sync(sender, nowMs);
     }
-    for (const m of inner.messages) this.#message(sender, m, nowMs);
-    this.#tellDoubt(sender.id, nowMs);
+    this.#messages(sender, inner.messages, nowMs);
+    const member = roster.member(sender.id);
+    if (member === undefined || member.state === 'alive') return;
+    if (member.state === 'dead') this.#redial.healed(nowMs);
+    this.#tellDoubt(member, nowMs);
+  }
+
+  /** One datagram gets one ack and one request for records, however much is in it. */
+  #messages(sender: Outbound, messages: readonly Message[], nowMs: number): void {
+    let acked = false;
+    for (const m of messages) {
+      this.counts.set(m.type, (this.counts.get(m.type) ?? 0) + 1);
+      if (m.type !== 'ping') this.#message(sender, m, nowMs);
+      else if (acked) this.#core.drop('rate');
+      else {
+        acked = true;
+        this.#core.send(sender, [{ type: 'ack', probe: m.probe }], nowMs);
+      }
+    }
+    this.#records.askFor(sender, nowMs);
   }
 
   #stale(sender: Outbound, inner: Inner, datagramBytes: number, nowMs: number): void {
@@ -103,36 +134,46 @@ export class Receiver {
   }
 
   #goOnBeyond(sender: Outbound, boot: number, nowMs: number): void {
+    if (boot > MAX_CLAIMED_BOOT || !sender.channel.takeBootRaise()) return this.#core.drop('gossip');
     this.#core.outbox.boot = this.#core.parts.persistence.nextBoot(boot);
     this.#records.sync(sender, nowMs);
   }
 
   /** One who speaks though it is doubted here is told, so that it refutes. */
-  #tellDoubt(id: string, nowMs: number): void {
-    const member = this.#core.roster.member(id);
-    if (member === undefined || member.state === 'alive' || !member.channel.mayTellDoubt(nowMs)) return;
+  #tellDoubt(member: Member, nowMs: number): void {
+    if (!member.channel.mayTellDoubt(nowMs)) return;
     const doubt = this.#doubt.about(member);
     if (doubt !== null) this.#core.send(member, [doubt], nowMs);
   }
 
-  #message(sender: Outbound, m: Message, nowMs: number): void {
+  /** Whether what may be larger than the question can go to the sender; if not, a ping finds out. */
+  #mayAnswer(sender: Outbound, nowMs: number): boolean {
+    if (this.#core.outbox.isProven(sender)) return true;
+    this.#core.send(sender, [{ type: 'ping', probe: this.#core.randomU64() }], nowMs);
+    return false;
+  }
+
+  #message(sender: Outbound, m: Exclude<Message, { type: 'ping' }>, nowMs: number): void {
     switch (m.type) {
-      case 'ping':
-        return this.#core.send(sender, [{ type: 'ack', probe: m.probe }], nowMs);
       case 'ack':
+        sender.channel.answered(m.probe);
         return this.#prober.acked(sender.id, m.probe, nowMs);
       case 'pingReq':
         return this.#prober.asked(sender.id, m.probe, m.target, nowMs);
       case 'record':
         return this.#records.received(sender, m.record, m.credential, nowMs);
       case 'suspect':
+        if (!sender.channel.mayAccuse(nowMs)) return this.#core.drop('rate');
         return this.#doubt.accused(m.accusation, nowMs);
       case 'digest':
-        return this.#records.answerDigest(sender, m.buckets, nowMs);
+        if (this.#mayAnswer(sender, nowMs)) this.#records.answerDigest(sender, m.buckets, nowMs);
+        return;
       case 'summary':
-        return this.#records.answerSummary(sender, m.bucket, m.entries, nowMs);
+        if (this.#mayAnswer(sender, nowMs)) this.#records.answerSummary(sender, m.bucket, m.entries, nowMs);
+        return;
       case 'want':
-        return this.#records.answerWant(sender, m.ids, nowMs);
+        if (this.#mayAnswer(sender, nowMs)) this.#records.answerWant(sender, m.ids, nowMs);
+        return;
       case 'credentialAck':
         for (const id of m.ids) sender.channel.credentialAcked(id);
         return;

@@ -17,8 +17,9 @@ import type { VerifiedRecord } from './types.ts';
 
 /** A host that started or found itself behind compares after this, with somebody else, then half as often each time. */
 const CATCH_UP_MS = 2000;
-/** Records asked for whose arrival is no news to others. */
+/** Records asked for whose arrival within WANTED_MS is no news to others. */
 const MAX_WANTED = 4096;
+const WANTED_MS = 5000;
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
@@ -29,8 +30,10 @@ export class Records {
   /** When the next comparison is due. */
   #nextSyncMs: number;
   #syncIntervalMs = CATCH_UP_MS;
-  /** Prefixes of records asked for; bounded by MAX_WANTED. */
-  readonly #wanted = new Set<string>();
+  /** Prefixes of records asked for, oldest first, and until when; bounded by MAX_WANTED. */
+  readonly #wanted = new Map<string, number>();
+  /** Prefixes to ask the sender of the datagram that is being read for; bounded by MAX_WANT. */
+  #asks: string[] = [];
 
   constructor(core: Core, outbid: (incarnation: number, nowMs: number) => void, nowMs: number) {
     this.#core = core;
@@ -50,9 +53,25 @@ export class Records {
     this.sync(m, nowMs);
   }
 
-  #ask(sender: Outbound, prefixes: readonly string[], nowMs: number): void {
-    for (const prefix of prefixes) if (this.#wanted.size < MAX_WANTED) this.#wanted.add(prefix);
-    this.#core.send(sender, [{ type: 'want', ids: prefixes }], nowMs);
+  /** Takes note of a record to ask the sender of this datagram for; what does not fit is asked for another time. */
+  #ask(prefix: string): void {
+    if (this.#asks.length < MAX_WANT && !this.#asks.includes(prefix)) this.#asks.push(prefix);
+  }
+
+  /** Asks for all that the messages of one datagram showed to be missing. */
+  askFor(sender: Outbound, nowMs: number): void {
+    if (this.#asks.length === 0) return;
+    const ids = this.#asks;
+    this.#asks = [];
+    for (const prefix of ids) {
+      this.#wanted.delete(prefix);
+      this.#wanted.set(prefix, nowMs + WANTED_MS);
+    }
+    for (const [oldest, untilMs] of this.#wanted) {
+      if (untilMs > nowMs && this.#wanted.size <= MAX_WANTED) break;
+      this.#wanted.delete(oldest);
+    }
+    this.#core.send(sender, [{ type: 'want', ids }], nowMs);
   }
 
   /** Begins a comparison. */
@@ -84,10 +103,11 @@ export class Records {
     if (claimed === null) return this.#core.drop('gossip');
     const known = claimed === own.id ? own : roster.member(claimed)?.record;
     const chain = credential.length > 0 ? credential : known?.credential;
-    if (chain === undefined) return this.#ask(sender, [prefixOf(claimed)], nowMs);
+    if (chain === undefined) return this.#ask(prefixOf(claimed));
     // The same bytes were verified before; that is most of what arrives.
-    const record =
-      known !== undefined && sameBytes(known.bytes, bytes) ? known : parts.verifier.verify(bytes, chain);
+    const same = known !== undefined && sameBytes(known.bytes, bytes) ? known : null;
+    if (same === null && !sender.channel.mayVerify(nowMs)) return this.#core.drop('rate');
+    const record = same ?? parts.verifier.verify(bytes, chain);
     if (record === null) return this.#core.drop('gossip');
     if (record.id !== own.id) this.merge(record, nowMs);
     else if (compareRecords(record, own) >= 0 && !sameBytes(record.bytes, own.bytes))
@@ -98,22 +118,35 @@ export class Records {
       sender.channel.acknowledgeLater(prefix);
   }
 
+  /** A record that its owner may just have sent: it also brings back who was forgotten. */
+  introduced(record: VerifiedRecord, nowMs: number): void {
+    if (this.#core.roster.member(record.id) === undefined) this.#addNew(record, nowMs);
+    else this.merge(record, nowMs);
+  }
+
+  #addNew(record: VerifiedRecord, nowMs: number): void {
+    const { roster } = this.#core;
+    if (roster.full) return this.#core.drop('gossip');
+    const member = roster.add(record, nowMs);
+    this.#tell(record.id, nowMs);
+    this.#core.emit({ type: 'member', id: record.id });
+    if (member.channel.opened) this.#core.emit({ type: 'reachable', id: record.id });
+  }
+
   /** Takes a verified record of another member if it is newer, and passes it on. */
   merge(record: VerifiedRecord, nowMs: number): void {
     const { roster } = this.#core;
     const known = roster.member(record.id);
     if (known === undefined) {
-      if (roster.full) return this.#core.drop('gossip');
-      const member = roster.add(record, nowMs);
-      this.#tell(record.id);
-      this.#core.emit({ type: 'member', id: record.id });
-      if (member.channel.opened) this.#core.emit({ type: 'reachable', id: record.id });
+      // Others forget a little later than we, and would bring it back for another round, for ever.
+      if (!roster.isForgotten(prefixOf(record.id), record)) this.#addNew(record, nowMs);
       return;
     }
     const order = compareRecords(record, known.record);
     if (order === 0 && !sameBytes(record.bytes, known.record.bytes))
       this.#core.emit({ type: 'equivocation', id: record.id });
     if (order <= 0) return;
+    if (!known.channel.mayUpdate(nowMs)) return this.#core.drop('rate');
     // Only a new incarnation answers doubt: a record with a new seq may be older than the silence.
     const answersDoubt = record.incarnation > known.record.incarnation || record.status === 'left';
     roster.replaceRecord(known, record);
@@ -123,13 +156,15 @@ export class Records {
       known.state = record.status;
       known.stateSinceMs = nowMs;
     }
-    this.#tell(record.id);
+    this.#tell(record.id, nowMs);
     this.#core.emit({ type: 'member', id: record.id });
   }
 
   /** Passes a record on, unless this host had to ask for it: then the others have it, or will ask too. */
-  #tell(id: string): void {
-    if (!this.#wanted.delete(prefixOf(id))) this.#core.announce(id);
+  #tell(id: string, nowMs: number): void {
+    const untilMs = this.#wanted.get(prefixOf(id));
+    this.#wanted.delete(prefixOf(id));
+    if (untilMs === undefined || untilMs <= nowMs) this.#core.announce(id);
   }
 
   /** Answers a digest. What asks this has echoed our boot, so that the answer may be larger than the question. */
@@ -155,23 +190,24 @@ export class Records {
   /** Sends what is newer here and asks for what is newer there. */
   answerSummary(sender: Outbound, bucket: number, entries: readonly SummaryEntry[], nowMs: number): void {
     if (!sender.channel.mayServe(nowMs)) return this.#core.drop('rate');
-    const wanted: string[] = [];
+    let behind = false;
     const newer: VerifiedRecord[] = [];
     for (const entry of entries) {
       const mine = this.#byPrefix(entry.id);
       const order = mine === undefined ? -1 : compareRecords(mine, entry);
-      if (order < 0) wanted.push(entry.id);
-      else if (order > 0 && mine !== undefined) newer.push(mine);
+      if (order < 0 && (mine !== undefined || !this.#core.roster.isForgotten(entry.id, entry))) {
+        behind = true;
+        this.#ask(entry.id);
+      } else if (order > 0 && mine !== undefined) newer.push(mine);
     }
     // A full summary may be a part of a larger bucket: what is not in it may still be there.
     if (entries.length < MAX_SUMMARY_ENTRIES) {
       const listed = new Set(entries.map((e) => e.id));
       for (const record of this.#bucket(bucket)) if (!listed.has(prefixOf(record.id))) newer.push(record);
     }
-    if (wanted.length > 0) {
+    if (behind) {
       this.#syncIntervalMs = CATCH_UP_MS;
       this.#nextSyncMs = Math.min(this.#nextSyncMs, nowMs + CATCH_UP_MS);
-      this.#ask(sender, wanted.slice(0, MAX_WANT), nowMs);
     }
     this.#core.sendRecords(sender, newer.slice(0, MAX_WANT), false, nowMs);
   }
@@ -195,10 +231,10 @@ export class Records {
   }
 
   save(): void {
-    this.#core.roster.dirty = false;
     const worth = [...this.#core.roster.all()].filter((m) => m.state !== 'left');
     this.#core.parts.persistence.saveMembers(
       worth.map((m) => ({ record: m.record.bytes, credential: m.record.credential })),
     );
+    this.#core.roster.dirty = false;
   }
 }

@@ -2,14 +2,22 @@
  * Who is known: members with a record, seeds without one yet, and the addresses that the rate limit serves better. Only
  * a table; what a record or a silence means is decided elsewhere.
  */
+import { sameAddress } from './address.ts';
 import { Channel } from './channel.ts';
 import { RecordIndex } from './digest.ts';
-import { type Member, newMember } from './member.ts';
+import { compareRecords, type Member, newMember } from './member.ts';
 import type { Outbound } from './outbox.ts';
 import { ProbeOrder } from './probe.ts';
 import type { Address, Contact, MemberState, Rng, VerifiedRecord } from './types.ts';
 
 const PREFIX_DIGITS = 16;
+/** Numbers remembered of members that were forgotten. */
+const MAX_FORGOTTEN = 4096;
+
+interface RecordNumber {
+  readonly incarnation: number;
+  readonly seq: number;
+}
 
 export const prefixOf = (id: string): string => id.slice(0, PREFIX_DIGITS);
 
@@ -25,10 +33,12 @@ export class Roster {
   readonly #byPrefix = new Map<string, string>();
   /** Seeds that have no record here yet; bounded by the token's and the configuration's seeds. */
   readonly #contacts = new Map<string, Extract<Outbound, { contact: Contact }>>();
-  /** Ids given as contacts; bounded by them. */
-  readonly #seeds = new Set<string>();
+  /** Where contacts were given to be, by id; bounded by them. */
+  readonly #seeds = new Map<string, Address>();
   /** Members and contacts by address; bounded by maxMembers + contacts. */
   readonly #addresses = new Map<string, number>();
+  /** By prefix, oldest first: the last number of those who were forgotten; bounded by MAX_FORGOTTEN. */
+  readonly #forgotten = new Map<string, RecordNumber>();
   readonly order: ProbeOrder;
   readonly index = new RecordIndex();
   /** A record changed since the table was last saved. */
@@ -74,12 +84,18 @@ export class Roster {
     return this.#seeds.has(id);
   }
 
+  /** Whether the token or the configuration gave this endpoint; what a seed states of itself later is not excepted. */
+  isSeedAt(id: string, address: Address): boolean {
+    const given = this.#seeds.get(id);
+    return given !== undefined && sameAddress(given, address);
+  }
+
   isKnownAddress(ip: string): boolean {
     return this.#addresses.has(ip);
   }
 
   addContact(contact: Contact): void {
-    this.#seeds.add(contact.id);
+    this.#seeds.set(contact.id, contact.address);
     this.#contacts.set(contact.id, { id: contact.id, channel: new Channel(), contact });
     this.#byPrefix.set(prefixOf(contact.id), contact.id);
     this.#count(contact.address, 1);
@@ -93,6 +109,7 @@ export class Roster {
     this.#contacts.delete(id);
     const member = newMember(record, contact?.channel ?? null, nowMs);
     this.#members.set(id, member);
+    this.#forgotten.delete(prefixOf(id));
     this.index.set(record);
     this.#byPrefix.set(prefixOf(id), id);
     this.order.add(id);
@@ -109,7 +126,19 @@ export class Roster {
     this.dirty = true;
   }
 
+  /** Whether this number belongs to somebody who is known to be long gone. */
+  isForgotten(prefix: string, number: RecordNumber): boolean {
+    const last = this.#forgotten.get(prefix);
+    return last !== undefined && compareRecords(number, last) <= 0;
+  }
+
   forget(member: Member): void {
+    const { incarnation, seq } = member.record;
+    this.#forgotten.set(prefixOf(member.id), { incarnation, seq });
+    for (const oldest of this.#forgotten.keys()) {
+      if (this.#forgotten.size <= MAX_FORGOTTEN) break;
+      this.#forgotten.delete(oldest);
+    }
     this.#members.delete(member.id);
     this.index.delete(member.id);
     this.#byPrefix.delete(prefixOf(member.id));

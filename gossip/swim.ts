@@ -5,7 +5,7 @@
  *   every probe interval   probe one member: 3 pings, then 3 indirect ones; no answer -> suspect it   prober.ts, doubt.ts
  *   every gossip interval  news to 3 members                                                          outbox.ts
  *   every 30 s             compare digests with one member                                            records.ts
- *   every 5 s              dial a dead one, so that partitions heal
+ *   every 5 s              dial a dead one, so that partitions heal                                   redial.ts
  *
  * Only the owner of a record states it; others may only doubt, signed, and each host lets its own timer declare a
  * doubted member dead. SWIM (Das et al. 2002), Lifeguard (arXiv 1707.00788), constants in config.ts.
@@ -18,6 +18,7 @@ import type { Message } from './message.ts';
 import { Prober } from './prober.ts';
 import { Receiver } from './receiver.ts';
 import { Records } from './records.ts';
+import { Redial } from './redial.ts';
 import { isHere } from './roster.ts';
 import type { Address, MemberState, SwimOutput, VerifiedRecord } from './types.ts';
 
@@ -30,14 +31,16 @@ export interface SwimStats {
   readonly probeFailures: number;
   readonly refuted: number;
   readonly dead: number;
+  /** Sent, by type. */
   readonly messages: ReadonlyMap<string, number>;
+  readonly received: ReadonlyMap<string, number>;
 }
 
 /** Members that hear of a leave from this host itself. */
 const LEAVE_FANOUT = 8;
+/** Copies that each of them gets where there are fewer. */
+const LEAVE_COPIES = 3;
 const SAVE_INTERVAL_MS = 1000;
-/** Dead members dialled by the whole mesh in one interval. */
-const DEAD_DIALS = 32;
 
 export class Swim {
   readonly #core: Core;
@@ -45,7 +48,8 @@ export class Swim {
   readonly #doubt: Doubt;
   readonly #prober: Prober;
   readonly #receiver: Receiver;
-  readonly #next = { gossip: 0, deadDial: 0, contact: 0 };
+  readonly #redial: Redial;
+  #nextGossipMs = 0;
   #savedAtMs = -Infinity;
   #nowMs: number;
 
@@ -55,7 +59,8 @@ export class Swim {
     this.#doubt = new Doubt(this.#core);
     this.#records = new Records(this.#core, (n, atMs) => this.#doubt.refute(n, atMs), nowMs);
     this.#prober = new Prober(this.#core, this.#doubt);
-    this.#receiver = new Receiver(this.#core, this.#records, this.#doubt, this.#prober);
+    this.#redial = new Redial(this.#core, this.#doubt, this.#records);
+    this.#receiver = new Receiver(this.#core, this.#records, this.#doubt, this.#prober, this.#redial);
     for (const contact of parts.contacts)
       if (contact.id !== parts.own.id) this.#core.roster.addContact(contact);
     this.#records.load(nowMs);
@@ -83,25 +88,25 @@ export class Swim {
       broadcastQueue: queue.size,
       incarnation: own.incarnation,
       messages: outbox.counts,
+      received: this.#receiver.counts,
     };
   }
 
   /** A datagram from the gossip port. */
   datagram(nowMs: number, bytes: Uint8Array, from: Address): SwimOutput[] {
     this.#nowMs = nowMs;
-    this.#receiver.datagram(nowMs, bytes, from);
+    this.#core.answering(() => this.#receiver.datagram(nowMs, bytes, from));
     return this.#core.take();
   }
 
   /** Moves time on. Call every config.tickMs. */
   tick(nowMs: number): SwimOutput[] {
     this.#nowMs = nowMs;
-    this.#dialContacts(nowMs);
     this.#prober.tick(nowMs);
     this.#doubt.tick(nowMs);
     this.#gossip(nowMs);
     this.#records.tick(nowMs);
-    this.#dialDead(nowMs);
+    this.#redial.tick(nowMs);
     if (this.#core.roster.dirty && nowMs - this.#savedAtMs >= SAVE_INTERVAL_MS) {
       this.#savedAtMs = nowMs;
       this.#records.save();
@@ -114,7 +119,11 @@ export class Swim {
     this.#core.own = this.#core.parts.signer.ownRecord('left', null);
     this.#core.announce(this.#core.own.id);
     const reached = (m: Member): boolean => isHere(m) && m.channel.opened;
-    for (const m of this.#core.roster.pick(LEAVE_FANOUT, reached)) this.#core.send(m, [], nowMs);
+    const told = this.#core.roster.pick(LEAVE_FANOUT, reached);
+    const copies = Math.min(LEAVE_COPIES, Math.ceil(LEAVE_FANOUT / Math.max(1, told.length)));
+    // Nobody says it again for us, and a small mesh has few who could have heard it.
+    for (let i = 0; i < copies; i++)
+      for (const m of told) this.#core.sendRecords(m, [this.#core.own], false, nowMs);
     this.#records.save();
     return this.#core.take();
   }
@@ -127,32 +136,17 @@ export class Swim {
     this.#prober.heard(id);
   }
 
-  #dialContacts(nowMs: number): void {
-    if (nowMs < this.#next.contact) return;
-    this.#next.contact = nowMs + this.#core.config.contactIntervalMs;
-    for (const c of this.#core.roster.contacts()) this.#records.sync(c, nowMs);
-  }
-
   #gossip(nowMs: number): void {
     const { config, queue, roster } = this.#core;
-    if (nowMs < this.#next.gossip) return;
-    this.#next.gossip = nowMs + config.gossipIntervalMs;
+    if (nowMs < this.#nextGossipMs) return;
+    this.#nextGossipMs = nowMs + config.gossipIntervalMs;
     if (queue.size === 0) return;
     for (const m of roster.pick(config.gossipNodes, isHere)) {
       // News would be lost on a member that does not know our boot yet; a ping opens the way.
-      const opening: Message[] = m.channel.opened ? [] : [{ type: 'ping', probe: this.#core.randomU64() }];
+      const opening: Message[] = this.#core.outbox.isProven(m)
+        ? []
+        : [{ type: 'ping', probe: this.#core.randomU64() }];
       this.#core.send(m, opening, nowMs);
     }
-  }
-
-  /** Dials one dead member: our doubt goes along, so that one which lives answers with a higher incarnation. */
-  #dialDead(nowMs: number): void {
-    const { config, roster, parts } = this.#core;
-    if (nowMs < this.#next.deadDial) return;
-    this.#next.deadDial = nowMs + config.deadDialIntervalMs;
-    if (parts.rng.float() >= Math.min(1, DEAD_DIALS / roster.hereCount())) return;
-    const [m] = roster.pick(1, (candidate) => candidate.state === 'dead');
-    const doubt = m === undefined ? null : this.#doubt.about(m);
-    if (m !== undefined && doubt !== null) this.#core.send(m, [doubt, this.#records.digest()], nowMs);
   }
 }

@@ -3,6 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Channel } from '../../gossip/channel.ts';
 
+const here = { ip: '192.0.2.1', port: 7946 };
+const elsewhere = { ip: '192.0.2.2', port: 7946 };
+
 const WINDOW = 1024;
 
 test('the replay window accepts what a plain set would', () => {
@@ -59,23 +62,41 @@ test('a BOOT goes out 5 times a second, an introduction once, a stranger gets on
     50,
   );
   assert.equal(
-    allowed((t) => channel.takeIntro(t), 10_000),
+    allowed((t) => channel.takeIntro(t, false), 10_000),
     10,
   );
   assert.equal(
-    allowed((t) => channel.maySend(t, false), 10_000),
+    allowed((t) => channel.maySend(t, here, false), 10_000),
     2,
   );
   assert.equal(
-    allowed((t) => channel.maySend(t, true), 1000),
+    allowed((t) => channel.maySend(t, here, true), 1000),
     100,
   );
   channel.opened = true;
+  channel.provenAt(here);
   assert.equal(
-    allowed((t) => channel.maySend(t, false), 1000),
+    allowed((t) => channel.maySend(t, here, false), 1000),
     100,
   );
-  assert.equal(channel.takeIntro(99_999), false);
+  assert.equal(channel.takeIntro(99_999, false), false);
+  assert.equal(channel.takeIntro(99_999, true), true, 'to one that is dead and may have forgotten us');
+});
+
+test('an endpoint is proved by the answer to the ping that went there, and no other', () => {
+  const channel = new Channel();
+  channel.pinged(7n, here);
+  channel.answered(8n);
+  assert.equal(channel.isProvenAt(here), false);
+  channel.answered(7n);
+  assert.ok(channel.isProvenAt({ ...here }));
+  assert.equal(channel.isProvenAt(elsewhere), false);
+  assert.equal(channel.isProvenAt({ ...here, port: 1 }), false);
+});
+
+test('a peer may say once that our boot is behind', () => {
+  const channel = new Channel();
+  assert.deepEqual([channel.takeBootRaise(), channel.takeBootRaise()], [true, false]);
 });
 
 test('certificates to acknowledge are each told once and never more than fit', () => {

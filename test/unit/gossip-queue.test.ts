@@ -34,6 +34,16 @@ test('news is dropped after it was sent as often as the limit says', () => {
   assert.equal(sends, 6);
 });
 
+test('what is sent as an answer does not count', () => {
+  const queue = new BroadcastQueue();
+  queue.add(news('a'));
+  for (let i = 0; i < 100; i++) queue.each(null, () => 'sent');
+  assert.deepEqual(
+    [1, 2, 3, 4].map(() => send(queue, 1).length),
+    [1, 1, 1, 0],
+  );
+});
+
 test('newer news about the same begins again', () => {
   const queue = new BroadcastQueue();
   queue.add(news('a'));
@@ -91,12 +101,13 @@ test('an unknown address has 20 datagrams a second, a known one 200, each of its
   }
 });
 
-test('introductions: 5 a second for one address, 200 in all', () => {
+test('introductions: 5 a second for one address, 200 in all whose signatures are checked', () => {
   const limit = new RateLimit();
   assert.equal(Array.from({ length: 50 }, () => limit.allowIntro('192.0.2.1', 0)).filter(Boolean).length, 5);
   let all = 0;
-  for (let i = 0; i < 1000; i++) if (limit.allowIntro(`198.51.100.${i}`, 0)) all += 1;
-  assert.equal(all, 195);
+  for (let i = 0; i < 1000; i++)
+    if (limit.allowIntro(`198.51.100.${i}`, 0) && limit.allowVerified(0)) all += 1;
+  assert.equal(all, 200);
 });
 
 test('addresses beyond the table push out the one that was silent longest', () => {

@@ -1,0 +1,71 @@
+/**
+ * Dialling those who do not answer: seeds that have not been met yet, and dead members, so that partitions heal. One dead
+ * member in each interval, by so few hosts that the whole mesh dials 32; once a dead one has spoken, the network between
+ * us may be whole again, and for some seconds more are dialled, doubted ones too. Our doubt goes along with each dial, so
+ * that one which lives answers with a higher incarnation.
+ */
+import type { Core } from './core.ts';
+import type { Doubt } from './doubt.ts';
+import type { Member } from './member.ts';
+import type { Records } from './records.ts';
+
+/** Dead members dialled by the whole mesh in one interval. */
+const DEAD_DIALS = 32;
+/** After a dead member spoke: for how long, how often and how many are dialled. */
+const HEALING_MS = 10_000;
+const HEALING_INTERVAL_MS = 1000;
+const HEALING_DIALS = 8;
+/** To a seed that is not needed, for others are known. */
+const SPARE_CONTACT_INTERVAL_MS = 10_000;
+
+export class Redial {
+  readonly #core: Core;
+  readonly #doubt: Doubt;
+  readonly #records: Records;
+  #nextContactMs = 0;
+  #nextDialMs = 0;
+  #nextHealingMs = 0;
+  #healingUntilMs = -Infinity;
+
+  constructor(core: Core, doubt: Doubt, records: Records) {
+    this.#core = core;
+    this.#doubt = doubt;
+    this.#records = records;
+  }
+
+  tick(nowMs: number): void {
+    this.#dialContacts(nowMs);
+    const { config } = this.#core;
+    if (nowMs >= this.#nextDialMs) {
+      this.#nextDialMs = nowMs + config.deadDialIntervalMs;
+      this.#dial(1, (m) => m.state === 'dead', nowMs);
+    }
+    if (nowMs >= this.#healingUntilMs || nowMs < this.#nextHealingMs) return;
+    this.#nextHealingMs = nowMs + HEALING_INTERVAL_MS;
+    const longMs = 2 * config.probeIntervalMs;
+    const doubted = (m: Member): boolean => m.state === 'suspect' && nowMs - m.stateSinceMs >= longMs;
+    this.#dial(HEALING_DIALS, (m) => m.state === 'dead' || doubted(m), nowMs);
+  }
+
+  /** A dead member spoke. */
+  healed(nowMs: number): void {
+    this.#healingUntilMs = nowMs + HEALING_MS;
+  }
+
+  #dialContacts(nowMs: number): void {
+    const { config, roster } = this.#core;
+    if (nowMs < this.#nextContactMs) return;
+    const met = roster.hereCount() > 1;
+    this.#nextContactMs = nowMs + (met ? SPARE_CONTACT_INTERVAL_MS : config.contactIntervalMs);
+    for (const c of roster.contacts()) this.#records.sync(c, nowMs);
+  }
+
+  #dial(most: number, whom: (m: Member) => boolean, nowMs: number): void {
+    const { roster, parts } = this.#core;
+    if (parts.rng.float() >= Math.min(1, DEAD_DIALS / roster.hereCount())) return;
+    for (const m of roster.pick(most, whom)) {
+      const doubt = this.#doubt.about(m);
+      if (doubt !== null) this.#core.send(m, [doubt, this.#records.digest()], nowMs);
+    }
+  }
+}
