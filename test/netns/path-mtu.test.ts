@@ -100,8 +100,10 @@ describe('a silent black hole above 1300 bytes', () => {
   });
 
   test('costs a transfer of 1 MiB less than 3 s, and a running one no more than a pause', async (t) => {
-    await reachable(mesh.host(0).node.namespace, address);
-    const running = iperf(mesh.host(1).node.namespace, mesh.host(0).node.namespace, address, [], 8);
+    await reachable(mesh.host(0).node.namespace, INNER6[1]);
+    // Over IPv6, whose senders may not go below 1280 bytes, nor does the kernel: its segments have to be cut.
+    const [client, server] = [mesh.host(0).node.namespace, mesh.host(1).node.namespace];
+    const running = iperf(server, client, INNER6[1], [], 8);
     running.catch(() => {});
     await delay(1500);
     await swallowAbove(mesh, 1300);
@@ -142,129 +144,133 @@ describe('a silent black hole above 1300 bytes', () => {
   });
 });
 
-for (const family of [4, 6] as const) {
-  describe(`a link of 1300 bytes on the way, IPv${family} underlay`, () => {
+/** Each waits much and works little: side by side they take as long as the longest. */
+const ONE_BY_ONE = { concurrency: 1 };
+describe('narrow paths', { concurrency: 4 }, () => {
+  for (const family of [4, 6] as const) {
+    describe(`a link of 1300 bytes on the way, IPv${family} underlay`, ONE_BY_ONE, () => {
+      let mesh: Mesh;
+      let address: string;
+      const limit = packetLimitBytes(1300, family, 'sealed', 'vxlan');
+      before(async () => {
+        mesh = await Mesh.underlay({ hosts: 2, family });
+        const { routerInterface, namespace } = mesh.host(1).node;
+        await ip(['-n', mesh.topology.router, 'link', 'set', routerInterface, 'mtu', '1300']);
+        await ip(['-n', namespace, 'link', 'set', 'eth0', 'mtu', '1300']);
+        await mesh.init();
+        await mesh.join([mesh.host(1)]);
+        await mesh.converged();
+        address = await overlayOf(mesh.host(1));
+        await addInner6(mesh);
+      });
+      after(() => mesh?.remove());
+
+      test('is measured exactly from both sides', async () => {
+        assert.equal(await untilPmtu(mesh, 0, 15_000, (bytes) => bytes === 1300), 1300);
+        assert.equal(await untilPmtu(mesh, 1, 15_000, (bytes) => bytes === 1300), 1300);
+      });
+
+      test('a ping of the full MTU is told the right one at once', async () => {
+        const { mtu } = JSON.parse(await mesh.host(0).weftOk(['status', '--json']));
+        await reachable(mesh.host(0).node.namespace, address);
+        assert.match(
+          await fullPing(mesh, 0, address, mtu),
+          new RegExp(`From ${address} .*Frag needed.*mtu = ${limit}`),
+        );
+        await reachable(mesh.host(0).node.namespace, INNER6[1]);
+        assert.match(
+          await fullPing(mesh, 0, INNER6[1], mtu),
+          new RegExp(`From ${INNER6[1]} .*Packet too big: mtu=${limit}`),
+        );
+        assert.ok((await mesh.metric(0, 'weft_packet_too_big_sent_total')) >= 2);
+        assert.ok((await mesh.metric(0, 'weft_dropped_frames_total', { reason: 'too_big' })) >= 2);
+      });
+
+      test('the largest packet that fits passes, and what senders may cut themselves passes too', async () => {
+        const counts = await ping(mesh.host(0).node.namespace, address, {
+          count: 20,
+          args: ['-M', 'do', '-s', String(limit - 28)],
+        });
+        assert.equal(counts.received, 20);
+        const large = await ping(mesh.host(0).node.namespace, address, {
+          count: 20,
+          args: ['-M', 'dont', '-s', '4000'],
+        });
+        assert.ok(large.received >= 19, inspect(large));
+      });
+
+      test('TCP runs both ways and its SYNs were clamped', async () => {
+        const [client, server] = [mesh.host(0).node.namespace, mesh.host(1).node.namespace];
+        for (const target of [address, INNER6[1]])
+          for (const direction of [[], ['-R']]) {
+            const { bitsPerSec } = await iperf(server, client, target, direction, 1);
+            assert.ok(bitsPerSec > 50e6, `${target} ${direction}: ${bitsPerSec / 1e6} Mbit/s`);
+          }
+        assert.ok((await mesh.metric(0, 'weft_mss_clamped_total')) >= 4);
+      });
+
+      test('follows the interface when it shrinks and grows', async () => {
+        const { routerInterface, namespace } = mesh.host(1).node;
+        const resize = async (bytes: number): Promise<void> => {
+          await ip(['-n', mesh.topology.router, 'link', 'set', routerInterface, 'mtu', String(bytes)]);
+          await ip(['-n', namespace, 'link', 'set', 'eth0', 'mtu', String(bytes)]);
+        };
+        await resize(1280);
+        assert.equal(await untilPmtu(mesh, 1, 8000, (bytes) => bytes === 1280), 1280);
+        assert.equal(await untilPmtu(mesh, 0, 35_000, (bytes) => bytes === 1280), 1280);
+        await resize(1500);
+        assert.equal(await untilPmtu(mesh, 1, 8000, (bytes) => bytes === 1500), 1500);
+        assert.equal(await untilPmtu(mesh, 0, 60_000, (bytes) => bytes === 1500), 1500);
+        const { mtu } = JSON.parse(await mesh.host(0).weftOk(['status', '--json']));
+        await mesh.runOk(0, ['ip', 'route', 'flush', 'cache']);
+        assert.match(await fullPing(mesh, 0, address, mtu), /1 received/);
+      });
+    });
+  }
+
+  describe('plain VXLAN over a link of 1300 bytes', ONE_BY_ONE, () => {
     let mesh: Mesh;
-    let address: string;
-    const limit = packetLimitBytes(1300, family, 'sealed', 'vxlan');
     before(async () => {
-      mesh = await Mesh.underlay({ hosts: 2, family });
+      mesh = await Mesh.underlay({ hosts: 2, mode: 'plain', vni: 5 });
       const { routerInterface, namespace } = mesh.host(1).node;
       await ip(['-n', mesh.topology.router, 'link', 'set', routerInterface, 'mtu', '1300']);
       await ip(['-n', namespace, 'link', 'set', 'eth0', 'mtu', '1300']);
       await mesh.init();
       await mesh.join([mesh.host(1)]);
       await mesh.converged();
-      address = await overlayOf(mesh.host(1));
-      await addInner6(mesh);
     });
     after(() => mesh?.remove());
 
-    test('is measured exactly from both sides', async () => {
+    test('is measured by the sessions, and TCP runs both ways', async () => {
       assert.equal(await untilPmtu(mesh, 0, 15_000, (bytes) => bytes === 1300), 1300);
-      assert.equal(await untilPmtu(mesh, 1, 15_000, (bytes) => bytes === 1300), 1300);
-    });
-
-    test('a ping of the full MTU is told the right one at once', async () => {
-      const { mtu } = JSON.parse(await mesh.host(0).weftOk(['status', '--json']));
-      await reachable(mesh.host(0).node.namespace, address);
-      assert.match(
-        await fullPing(mesh, 0, address, mtu),
-        new RegExp(`From ${address} .*Frag needed.*mtu = ${limit}`),
-      );
-      await reachable(mesh.host(0).node.namespace, INNER6[1]);
-      assert.match(
-        await fullPing(mesh, 0, INNER6[1], mtu),
-        new RegExp(`From ${INNER6[1]} .*Packet too big: mtu=${limit}`),
-      );
-      assert.ok((await mesh.metric(0, 'weft_packet_too_big_sent_total')) >= 2);
-      assert.ok((await mesh.metric(0, 'weft_dropped_frames_total', { reason: 'too_big' })) >= 2);
-    });
-
-    test('the largest packet that fits passes, and what senders may cut themselves passes too', async () => {
-      const counts = await ping(mesh.host(0).node.namespace, address, {
-        count: 20,
-        args: ['-M', 'do', '-s', String(limit - 28)],
-      });
-      assert.equal(counts.received, 20);
-      const large = await ping(mesh.host(0).node.namespace, address, {
-        count: 20,
-        args: ['-M', 'dont', '-s', '4000'],
-      });
-      assert.ok(large.received >= 19, inspect(large));
-    });
-
-    test('TCP runs both ways and its SYNs were clamped', async () => {
+      const address = await overlayOf(mesh.host(1));
       const [client, server] = [mesh.host(0).node.namespace, mesh.host(1).node.namespace];
-      for (const target of [address, INNER6[1]])
-        for (const direction of [[], ['-R']]) {
-          const { bitsPerSec } = await iperf(server, client, target, direction, 1);
-          assert.ok(bitsPerSec > 50e6, `${target} ${direction}: ${bitsPerSec / 1e6} Mbit/s`);
-        }
-      assert.ok((await mesh.metric(0, 'weft_mss_clamped_total')) >= 4);
-    });
-
-    test('follows the interface when it shrinks and grows', async () => {
-      const { routerInterface, namespace } = mesh.host(1).node;
-      const resize = async (bytes: number): Promise<void> => {
-        await ip(['-n', mesh.topology.router, 'link', 'set', routerInterface, 'mtu', String(bytes)]);
-        await ip(['-n', namespace, 'link', 'set', 'eth0', 'mtu', String(bytes)]);
-      };
-      await resize(1280);
-      assert.equal(await untilPmtu(mesh, 1, 8000, (bytes) => bytes === 1280), 1280);
-      assert.equal(await untilPmtu(mesh, 0, 35_000, (bytes) => bytes === 1280), 1280);
-      await resize(1500);
-      assert.equal(await untilPmtu(mesh, 1, 8000, (bytes) => bytes === 1500), 1500);
-      assert.equal(await untilPmtu(mesh, 0, 60_000, (bytes) => bytes === 1500), 1500);
-      const { mtu } = JSON.parse(await mesh.host(0).weftOk(['status', '--json']));
-      await mesh.runOk(0, ['ip', 'route', 'flush', 'cache']);
-      assert.match(await fullPing(mesh, 0, address, mtu), /1 received/);
+      for (const direction of [[], ['-R']]) {
+        const { bitsPerSec } = await iperf(server, client, address, direction, 1);
+        assert.ok(bitsPerSec > 50e6, `${direction}: ${bitsPerSec / 1e6} Mbit/s`);
+      }
     });
   });
-}
 
-describe('plain VXLAN over a link of 1300 bytes', () => {
-  let mesh: Mesh;
-  before(async () => {
-    mesh = await Mesh.underlay({ hosts: 2, mode: 'plain', vni: 5 });
-    const { routerInterface, namespace } = mesh.host(1).node;
-    await ip(['-n', mesh.topology.router, 'link', 'set', routerInterface, 'mtu', '1300']);
-    await ip(['-n', namespace, 'link', 'set', 'eth0', 'mtu', '1300']);
-    await mesh.init();
-    await mesh.join([mesh.host(1)]);
-    await mesh.converged();
-  });
-  after(() => mesh?.remove());
+  describe('a path under 1200 bytes', ONE_BY_ONE, () => {
+    let mesh: Mesh;
+    before(async () => {
+      mesh = await Mesh.start({ hosts: 2 });
+    });
+    after(() => mesh?.remove());
 
-  test('is measured by the sessions, and TCP runs both ways', async () => {
-    assert.equal(await untilPmtu(mesh, 0, 15_000, (bytes) => bytes === 1300), 1300);
-    const address = await overlayOf(mesh.host(1));
-    const [client, server] = [mesh.host(0).node.namespace, mesh.host(1).node.namespace];
-    for (const direction of [[], ['-R']]) {
-      const { bitsPerSec } = await iperf(server, client, address, direction, 1);
-      assert.ok(bitsPerSec > 50e6, `${direction}: ${bitsPerSec / 1e6} Mbit/s`);
-    }
-  });
-});
-
-describe('a path under 1200 bytes', () => {
-  let mesh: Mesh;
-  before(async () => {
-    mesh = await Mesh.start({ hosts: 2 });
-  });
-  after(() => mesh?.remove());
-
-  test('shows the peer as down, with the reason, and up again', async () => {
-    await swallowAbove(mesh, 1100);
-    const peer = async (): Promise<{ state: string; reason: string | null }> =>
-      JSON.parse(await mesh.host(0).weftOk(['peers', '--json'])).peers[0];
-    const address = await overlayOf(mesh.host(1));
-    // Something large has to go for the agent to notice soon.
-    await mesh.run(0, ['ping', '-c', '30', '-i', '0.1', '-s', '1200', address]);
-    await until('down', { timeoutMs: 15_000 }, async () => ((await peer()).state === 'down' ? true : null));
-    assert.match((await peer()).reason ?? '', /1200/);
-    await fill(mesh);
-    await until('up', { timeoutMs: 15_000 }, async () => ((await peer()).state === 'up' ? true : null));
-    assert.equal((await peer()).reason, null);
+    test('shows the peer as down, with the reason, and up again', async () => {
+      await swallowAbove(mesh, 1100);
+      const peer = async (): Promise<{ state: string; reason: string | null }> =>
+        JSON.parse(await mesh.host(0).weftOk(['peers', '--json'])).peers[0];
+      const address = await overlayOf(mesh.host(1));
+      // Something large has to go for the agent to notice soon.
+      await mesh.run(0, ['ping', '-c', '30', '-i', '0.1', '-s', '1200', address]);
+      await until('down', { timeoutMs: 15_000 }, async () => ((await peer()).state === 'down' ? true : null));
+      assert.match((await peer()).reason ?? '', /1200/);
+      await fill(mesh);
+      await until('up', { timeoutMs: 15_000 }, async () => ((await peer()).state === 'up' ? true : null));
+      assert.equal((await peer()).reason, null);
+    });
   });
 });
