@@ -49,7 +49,7 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
           return boot;
         },
         loadMembers: () => saved.members,
-        saveMembers: (members) => saveMembers(state, members),
+        saveMembers: (members) => saveMembers(state, [...members]),
       },
       rng: systemRng,
       contacts,

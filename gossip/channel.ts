@@ -12,37 +12,29 @@ const WINDOW = 1024;
 const MAX_ACKED = 2048;
 /** Certificates to acknowledge with the next datagram. */
 const MAX_PENDING_ACKS = 32;
-const BOOT_ANSWERS_PER_SECOND = 5;
-const DIGEST_ANSWERS_PER_SECOND = 2;
-const SERVED_PER_SECOND = 64;
-/** Answers to one peer that carry news; they do not count as having told it. */
-const NEWS_ANSWERS_PER_SECOND = 10;
-/** Signatures checked for one peer: records, then accusations. */
-const VERIFIED_PER_SECOND = 512;
-const ACCUSED_PER_SECOND = 64;
-/** New records of one owner that are taken; an honest one states itself at most once a second, and then leaves. */
-const UPDATES_PER_SECOND = 3;
+/** What one peer may have of us in a second. */
+const PER_SECOND = {
+  bootAnswers: 5,
+  digestAnswers: 2,
+  served: 64,
+  doubtTold: 1,
+  /** Answers that carry news; they do not count as having told it. */
+  newsAnswers: 10,
+  /** Signatures checked: records, then accusations. */
+  verified: 512,
+  accused: 64,
+  /** New records of one owner that are taken; an honest one states itself at most once a second, and then leaves. */
+  updates: 3,
+} as const;
+type Budget = keyof typeof PER_SECOND;
 /** To an endpoint from which nothing authenticated ever came: one attempt in this time. */
 const STRANGER_INTERVAL_MS = 5000;
 const INTRO_INTERVAL_MS = 1000;
 
 /** So many in a second, counted from the first. */
-class PerSecond {
-  readonly #limit: number;
-  #used = 0;
-  #sinceMs = -Infinity;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  take(nowMs: number): boolean {
-    if (nowMs - this.#sinceMs >= 1000) {
-      this.#sinceMs = nowMs;
-      this.#used = 0;
-    }
-    return this.#used++ < this.#limit;
-  }
+interface Spent {
+  used: number;
+  sinceMs: number;
 }
 
 export class Channel {
@@ -52,26 +44,41 @@ export class Channel {
   opened = false;
   #nextSeq = 1;
   #highest = 0;
-  /** Bit set of the WINDOW sequence numbers up to #highest. */
-  readonly #seen = new Uint32Array(WINDOW / 32);
+  /** Bit set of the WINDOW sequence numbers up to #highest; null while none was left out. A large mesh has many channels. */
+  #seen: Uint32Array | null = null;
   /** Id prefixes; bounded by MAX_ACKED. */
-  readonly #acked = new Set<string>();
+  #acked: Set<string> | null = null;
   /** Id prefixes; bounded by MAX_PENDING_ACKS. */
-  readonly #pendingAcks: string[] = [];
-  readonly #bootAnswers = new PerSecond(BOOT_ANSWERS_PER_SECOND);
-  readonly #digestAnswers = new PerSecond(DIGEST_ANSWERS_PER_SECOND);
-  readonly #served = new PerSecond(SERVED_PER_SECOND);
-  readonly #doubtTold = new PerSecond(1);
-  readonly #newsAnswers = new PerSecond(NEWS_ANSWERS_PER_SECOND);
-  readonly #verified = new PerSecond(VERIFIED_PER_SECOND);
-  readonly #accused = new PerSecond(ACCUSED_PER_SECOND);
-  readonly #updates = new PerSecond(UPDATES_PER_SECOND);
+  #pendingAcks: string[] | null = null;
+  /** What was spent in this second; bounded by PER_SECOND. */
+  #spent: Map<Budget, Spent> | null = null;
   /** Where the peer was proved to be: a box came from there, or it answered a ping that went there. */
   #proven: Address | null = null;
   #lastPing: { readonly probe: bigint; readonly to: Address } | null = null;
   #bootRaised = false;
+  #judged: Address | null = null;
+  #refused = false;
   #introAtMs = -Infinity;
   #attemptAtMs = -Infinity;
+
+  /** To a peer that this host has met: both know the other's boot and endpoint. */
+  static met(theirBoot: number, address: Address | null): Channel {
+    const channel = new Channel();
+    channel.theirBoot = theirBoot;
+    channel.opened = true;
+    channel.#proven = address;
+    return channel;
+  }
+
+  #take(budget: Budget, nowMs: number): boolean {
+    this.#spent ??= new Map();
+    const spent = this.#spent.get(budget);
+    if (spent === undefined || nowMs - spent.sinceMs >= 1000) {
+      this.#spent.set(budget, { used: 1, sinceMs: nowMs });
+      return true;
+    }
+    return spent.used++ < PER_SECOND[budget];
+  }
 
   nextSeq(): number {
     return this.#nextSeq++;
@@ -81,13 +88,21 @@ export class Channel {
   reboot(boot: number): void {
     this.theirBoot = boot;
     this.#highest = 0;
-    this.#seen.fill(0);
-    this.#acked.clear();
+    this.#seen = null;
+    this.#acked = null;
   }
 
   /** True for a sequence number that is new. */
   accept(seq: number): boolean {
     if (seq < 1) return false;
+    if (this.#seen === null) {
+      if (seq === this.#highest + 1) {
+        this.#highest = seq;
+        return true;
+      }
+      if (seq <= this.#highest) return false;
+      this.#seen = new Uint32Array(WINDOW / 32).fill(0xffff_ffff);
+    }
     if (seq > this.#highest) {
       for (let s = Math.max(this.#highest + 1, seq - WINDOW + 1); s <= seq; s++) this.#clear(s);
       this.#highest = seq;
@@ -99,18 +114,19 @@ export class Channel {
   }
 
   #has(seq: number): boolean {
-    return ((this.#seen[(seq % WINDOW) >>> 5]! >>> (seq & 31)) & 1) === 1;
+    return (((this.#seen?.[(seq % WINDOW) >>> 5] ?? 0) >>> (seq & 31)) & 1) === 1;
   }
 
   #clear(seq: number): void {
-    this.#seen[(seq % WINDOW) >>> 5]! &= ~(1 << (seq & 31));
+    if (this.#seen !== null) this.#seen[(seq % WINDOW) >>> 5]! &= ~(1 << (seq & 31));
   }
 
   hasCredentialOf(prefix: string): boolean {
-    return this.#acked.has(prefix);
+    return this.#acked?.has(prefix) === true;
   }
 
   credentialAcked(prefix: string): void {
+    this.#acked ??= new Set();
     if (this.#acked.size >= MAX_ACKED)
       for (const oldest of this.#acked) {
         this.#acked.delete(oldest);
@@ -120,48 +136,49 @@ export class Channel {
   }
 
   acknowledgeLater(prefix: string): void {
+    this.#pendingAcks ??= [];
     if (this.#pendingAcks.length < MAX_PENDING_ACKS && !this.#pendingAcks.includes(prefix))
       this.#pendingAcks.push(prefix);
   }
 
   /** Up to `most` of the prefixes to acknowledge. */
   takeAcks(most: number): readonly string[] {
-    return this.#pendingAcks.splice(0, Math.max(0, most));
+    return this.#pendingAcks?.splice(0, Math.max(0, most)) ?? [];
   }
 
   mayAnswerBoot(nowMs: number): boolean {
-    return this.#bootAnswers.take(nowMs);
+    return this.#take('bootAnswers', nowMs);
   }
 
   /** A digest is answered with up to 16 datagrams. */
   mayAnswerDigest(nowMs: number): boolean {
-    return this.#digestAnswers.take(nowMs);
+    return this.#take('digestAnswers', nowMs);
   }
 
   /** A summary or a request is answered with up to MAX_WANT records. */
   mayServe(nowMs: number): boolean {
-    return this.#served.take(nowMs);
+    return this.#take('served', nowMs);
   }
 
   mayTellDoubt(nowMs: number): boolean {
-    return this.#doubtTold.take(nowMs);
+    return this.#take('doubtTold', nowMs);
   }
 
   mayTakeNews(nowMs: number): boolean {
-    return this.#newsAnswers.take(nowMs);
+    return this.#take('newsAnswers', nowMs);
   }
 
   mayVerify(nowMs: number): boolean {
-    return this.#verified.take(nowMs);
+    return this.#take('verified', nowMs);
   }
 
   mayAccuse(nowMs: number): boolean {
-    return this.#accused.take(nowMs);
+    return this.#take('accused', nowMs);
   }
 
   /** Asked of the channel to a record's owner. */
   mayUpdate(nowMs: number): boolean {
-    return this.#updates.take(nowMs);
+    return this.#take('updates', nowMs);
   }
 
   /** The peer may say once that our boot is behind: one that says so again makes us write and start over for nothing. */
@@ -187,6 +204,15 @@ export class Channel {
 
   isProvenAt(address: Address): boolean {
     return this.#proven !== null && sameAddress(this.#proven, address);
+  }
+
+  /** The verdict on an endpoint, asked once while it stays the same. */
+  isRefused(address: Address, judge: (address: Address) => boolean): boolean {
+    if (this.#judged !== address) {
+      this.#judged = address;
+      this.#refused = judge(address);
+    }
+    return this.#refused;
   }
 
   /** Whether an introduction should go before the next box; `again` for a peer that may have forgotten us. */

@@ -5,12 +5,12 @@
 import { isRefused } from './address.ts';
 import { BroadcastQueue } from './broadcast.ts';
 import { DEFAULT_CONFIG, type SwimConfig } from './config.ts';
+import type { KnownMesh } from './known.ts';
 import type { Message } from './message.ts';
 import type { Outbound } from './outbox.ts';
 import { Outbox } from './outbox.ts';
 import { Roster } from './roster.ts';
 import type {
-  Address,
   Contact,
   DropReason,
   Persistence,
@@ -31,6 +31,8 @@ export interface SwimParts {
   readonly rng: Rng;
   readonly contacts: readonly Contact[];
   readonly config?: Partial<SwimConfig>;
+  /** Everybody met already, this host too: a simulation begins where a mesh has long settled. */
+  readonly known?: KnownMesh;
 }
 
 export class Core {
@@ -43,8 +45,6 @@ export class Core {
   own: VerifiedRecord;
   /** Lifeguard's local health: 0 well; each point stretches the probe interval by one. */
   health = 0;
-  /** Verdicts on the addresses of records that are held; weak, so bounded by them. */
-  readonly #refused = new WeakMap<Address, boolean>();
   /** Drained by each call into Swim; bounded by what one call makes. */
   #out: SwimOutput[] = [];
   /** A datagram is being read: what is sent answers it. */
@@ -55,29 +55,20 @@ export class Core {
     this.parts = parts;
     this.config = { ...DEFAULT_CONFIG, ...parts.config };
     this.own = parts.own;
-    this.roster = new Roster(parts.rng, this.config.maxMembers);
+    this.roster = new Roster(parts.rng, this.config.maxMembers, parts.known ?? null, parts.own.id);
     this.outbox = new Outbox(
       {
         sealer: parts.sealer,
         rng: parts.rng,
         selfId: parts.own.id,
         own: () => this.own,
-        recordOf: (id) => this.roster.member(id)?.record,
-        refuses: (address) => this.#refuses(address),
+        recordOf: (id) => this.roster.recordOf(id),
+        refuses: (address) => isRefused(address, parts.own.address),
         isSeed: (id, address) => this.roster.isSeedAt(id, address),
       },
       parts.persistence.nextBoot(0),
       (output) => this.emit(output),
     );
-  }
-
-  #refuses(address: Address): boolean {
-    let refused = this.#refused.get(address);
-    if (refused === undefined) {
-      refused = isRefused(address, this.parts.own.address);
-      this.#refused.set(address, refused);
-    }
-    return refused;
   }
 
   emit(output: SwimOutput): void {

@@ -17,28 +17,51 @@ function fnv(text: string): bigint {
 
 export const bucketOf = (id: string): number => Number.parseInt(id[0] ?? '0', 16);
 
-const hashOf = (r: VerifiedRecord): bigint => fnv(`${r.id} ${r.incarnation} ${r.seq}`);
+/** Weak, so bounded by the records that are held. */
+const hashes = new WeakMap<VerifiedRecord, bigint>();
+
+function hashOf(r: VerifiedRecord): bigint {
+  let hash = hashes.get(r);
+  if (hash === undefined) {
+    hash = fnv(`${r.id} ${r.incarnation} ${r.seq}`);
+    hashes.set(r, hash);
+  }
+  return hash;
+}
 
 /** The records of the member table by bucket, with each bucket's digest kept up as they change. */
 export class RecordIndex {
-  /** By id, for each bucket; together bounded by the member table. */
-  readonly #buckets = Array.from({ length: DIGEST_BUCKETS }, () => new Map<string, Indexed>());
-  readonly #digests = new Array<bigint>(DIGEST_BUCKETS).fill(0n);
+  /** By id, for each bucket that has any; together bounded by the member table. */
+  readonly #buckets: (Map<string, VerifiedRecord> | undefined)[] = [];
+  readonly #digests: bigint[];
+  /** An index that is only read: all of it counts but for what was set or deleted here. */
+  readonly #below: RecordIndex | null;
+  /** Ids that hide what lies below; bounded by the index below. */
+  readonly #hidden = new Set<string>();
+
+  constructor(below: RecordIndex | null = null) {
+    this.#below = below;
+    this.#digests = below === null ? new Array<bigint>(DIGEST_BUCKETS).fill(0n) : [...below.#digests];
+  }
 
   set(record: VerifiedRecord): void {
     this.delete(record.id);
     const bucket = bucketOf(record.id);
-    const hash = hashOf(record);
-    this.#buckets[bucket]!.set(record.id, { record, hash });
-    this.#digests[bucket]! ^= hash;
+    this.#buckets[bucket] ??= new Map();
+    this.#buckets[bucket].set(record.id, record);
+    this.#digests[bucket]! ^= hashOf(record);
   }
 
   delete(id: string): void {
     const bucket = bucketOf(id);
-    const known = this.#buckets[bucket]!.get(id);
+    const known = this.#buckets[bucket]?.get(id) ?? this.#seenBelow(bucket, id);
     if (known === undefined) return;
-    this.#buckets[bucket]!.delete(id);
-    this.#digests[bucket]! ^= known.hash;
+    if (this.#buckets[bucket]?.delete(id) !== true) this.#hidden.add(id);
+    this.#digests[bucket]! ^= hashOf(known);
+  }
+
+  #seenBelow(bucket: number, id: string): VerifiedRecord | undefined {
+    return this.#below === null || this.#hidden.has(id) ? undefined : this.#below.#buckets[bucket]?.get(id);
   }
 
   /** One digest for each bucket, this host's own record included. */
@@ -50,15 +73,12 @@ export class RecordIndex {
 
   /** The records of one bucket, this host's own included. */
   bucket(bucket: number, own: VerifiedRecord): VerifiedRecord[] {
-    const records = Array.from(this.#buckets[bucket]!.values(), (i) => i.record);
+    const records = [...(this.#buckets[bucket]?.values() ?? [])];
+    for (const record of this.#below === null ? [] : (this.#below.#buckets[bucket]?.values() ?? []))
+      if (!this.#hidden.has(record.id)) records.push(record);
     if (bucketOf(own.id) === bucket) records.push(own);
     return records;
   }
-}
-
-interface Indexed {
-  readonly record: VerifiedRecord;
-  readonly hash: bigint;
 }
 
 /** A bucket's records by number, at most a datagram's worth starting at a random place; `start` in [0, 1). */

@@ -39,7 +39,7 @@ export class Doubt {
   accused(bytes: Uint8Array, nowMs: number): void {
     const { own, roster, parts } = this.#core;
     const credentialOf = (id: string): Uint8Array | null =>
-      (id === own.id ? own.credential : roster.member(id)?.record.credential) ?? null;
+      (id === own.id ? own.credential : roster.recordOf(id)?.credential) ?? null;
     const a = parts.verifier.verifyAccusation(bytes, credentialOf);
     if (a === null || a.accuser === a.target) return this.#core.drop('gossip');
     if (a.target === own.id) {
@@ -57,8 +57,7 @@ export class Doubt {
     if (incarnation !== target.record.incarnation || !isHere(target)) return false;
     if (target.suspicion !== null) return target.suspicion.confirm(accuser);
     target.suspicion = new Suspicion(bytes, accuser, nowMs);
-    target.state = 'suspect';
-    target.stateSinceMs = nowMs;
+    this.#core.roster.setState(target, 'suspect', nowMs);
     this.#suspects.add(target);
     this.#core.emit({ type: 'member', id: target.id });
     return true;
@@ -113,8 +112,7 @@ export class Doubt {
       if (nowMs - suspicion.startedAtMs < lastsMs || this.#hasData(m, nowMs)) continue;
       this.#suspects.delete(m);
       m.suspicion = null;
-      m.state = 'dead';
-      m.stateSinceMs = nowMs;
+      roster.setState(m, 'dead', nowMs);
       this.#core.counts.dead += 1;
       this.#core.emit({ type: 'member', id: m.id });
     }
@@ -124,7 +122,7 @@ export class Doubt {
   #sweep(nowMs: number): void {
     const { config, roster } = this.#core;
     this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
-    for (const m of roster.all())
+    for (const m of roster.troubled)
       if (!isHere(m) && nowMs - m.stateSinceMs > config.tombstoneMs) {
         roster.forget(m);
         this.#core.emit({ type: 'member', id: m.id });

@@ -107,7 +107,7 @@ export class Outbox {
   /** Where a datagram to this peer goes now; null if none may. */
   #destination(to: Outbound, nowMs: number): Address | null {
     const { address } = targetOf(to);
-    if (address === null || this.#p.refuses(address)) return null;
+    if (address === null || to.channel.isRefused(address, this.#p.refuses)) return null;
     return to.channel.maySend(nowMs, address, this.#p.isSeed(to.id, address)) ? address : null;
   }
 
@@ -124,7 +124,10 @@ export class Outbox {
       parts.push(part);
       room -= part.length;
     }
-    const takesNews = to.channel.isProvenAt(address) && (!news.answering || to.channel.mayTakeNews(nowMs));
+    const takesNews =
+      news.queue.size > 0 &&
+      to.channel.isProvenAt(address) &&
+      (!news.answering || to.channel.mayTakeNews(nowMs));
     if (takesNews)
       news.queue.each(news.answering ? null : retransmitLimit(news.mult, news.members), (item) => {
         if (room < LEAST_NEWS_BYTES) return 'stop';
@@ -178,8 +181,8 @@ export class Outbox {
       this.#encode({ type: 'boot', mine: this.boot, yours: to.channel.theirBoot }),
     ]);
     const { address } = targetOf(to);
-    if (bytes !== null && address !== null && !this.#p.refuses(address) && bytes.length <= datagramBytes)
-      this.#emit({ type: 'send', to: address, bytes });
+    if (bytes === null || address === null || bytes.length > datagramBytes) return;
+    if (!to.channel.isRefused(address, this.#p.refuses)) this.#emit({ type: 'send', to: address, bytes });
   }
 
   #box(to: Outbound, parts: readonly Uint8Array[]): Uint8Array | null {

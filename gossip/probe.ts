@@ -40,14 +40,47 @@ export function startProbe(target: Member, config: SwimConfig, rng: Rng, nowMs: 
   };
 }
 
+const greatestDivisor = (a: number, b: number): number => (b === 0 ? a : greatestDivisor(b, a % b));
+
 export class ProbeOrder {
   readonly #rng: Rng;
   /** Member ids; bounded by the member table. */
   #ids: string[] = [];
   #at = 0;
+  /** Ids that many share and nobody changes, walked in steps of a number prime to their count instead of being shuffled. */
+  readonly #shared: readonly string[];
+  #sharedLeft = 0;
+  #sharedAt = 0;
+  #stride = 1;
 
-  constructor(rng: Rng) {
+  constructor(rng: Rng, shared: readonly string[] = []) {
     this.#rng = rng;
+    this.#shared = shared;
+    this.#beginShared();
+  }
+
+  #beginShared(): void {
+    const n = this.#shared.length;
+    this.#sharedLeft = n;
+    if (n === 0) return;
+    this.#sharedAt = Math.floor(this.#rng.float() * n);
+    do this.#stride = 1 + Math.floor(this.#rng.float() * n);
+    while (greatestDivisor(this.#stride, n) > 1);
+  }
+
+  #nextShared(): string {
+    this.#sharedLeft -= 1;
+    this.#sharedAt = (this.#sharedAt + this.#stride) % this.#shared.length;
+    return this.#shared[this.#sharedAt]!;
+  }
+
+  /** All that can come next, by place; some may have been forgotten. */
+  get length(): number {
+    return this.#shared.length + this.#ids.length;
+  }
+
+  at(i: number): string {
+    return this.#shared[i] ?? this.#ids[i - this.#shared.length]!;
   }
 
   /** New members come in at a random place of the round. */
@@ -64,15 +97,24 @@ export class ProbeOrder {
 
   /** The next id that satisfies `wanted`; null if none does. */
   next(wanted: (id: string) => boolean): string | null {
-    for (let n = 0; n < this.#ids.length; n++) {
-      if (this.#at >= this.#ids.length) {
+    for (let n = 0; n < this.length; n++) {
+      const ownLeft = this.#ids.length - this.#at;
+      if (ownLeft + this.#sharedLeft === 0) {
         this.#at = 0;
         this.#shuffle();
+        this.#beginShared();
       }
-      const id = this.#ids[this.#at++]!;
+      const id = this.#takesShared() ? this.#nextShared() : this.#ids[this.#at++]!;
       if (wanted(id)) return id;
     }
     return null;
+  }
+
+  /** Shared and own ids alternate by chance, in the proportion of what is left of each. */
+  #takesShared(): boolean {
+    const ownLeft = this.#ids.length - this.#at;
+    if (this.#sharedLeft === 0 || ownLeft === 0) return ownLeft === 0;
+    return this.#rng.float() * (ownLeft + this.#sharedLeft) < this.#sharedLeft;
   }
 
   #shuffle(): void {

@@ -32,11 +32,11 @@ export class RateLimit {
     let bucket = this.#buckets.get(key);
     this.#buckets.delete(key);
     bucket ??= { tokens: perSecond, atMs: nowMs };
-    if (this.#buckets.size >= MAX_ADDRESSES)
-      for (const oldest of this.#buckets.keys()) {
-        this.#buckets.delete(oldest);
-        break;
-      }
+    for (const [oldest, { atMs }] of this.#buckets) {
+      // A second of silence fills any bucket up: then it is as good as none.
+      if (nowMs - atMs < 1000 && this.#buckets.size < MAX_ADDRESSES) break;
+      this.#buckets.delete(oldest);
+    }
     this.#buckets.set(key, bucket);
     return this.#take(bucket, perSecond, nowMs);
   }

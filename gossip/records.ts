@@ -39,17 +39,27 @@ export class Records {
     this.#core = core;
     this.#outbid = outbid;
     this.#nextSyncMs = nowMs;
+    if (core.parts.known !== undefined) this.#settled(nowMs);
+  }
+
+  /** Nothing to catch up with: the next comparison is somewhere in the longest interval. */
+  #settled(nowMs: number): void {
+    this.#syncIntervalMs = this.#longestMs();
+    this.#nextSyncMs = nowMs + this.#core.parts.rng.float() * this.#syncIntervalMs;
+  }
+
+  #longestMs(): number {
+    return pushPullScale(this.#core.config.pushPullIntervalMs, this.#core.roster.size + 1);
   }
 
   /** Compares with a random member when it is time. */
   tick(nowMs: number): void {
     if (nowMs < this.#nextSyncMs) return;
-    const { config, roster } = this.#core;
+    const { roster } = this.#core;
     this.#nextSyncMs = nowMs + this.#syncIntervalMs;
     const [m] = roster.pick(1, (candidate) => isHere(candidate) && candidate.channel.opened);
     if (m === undefined) return;
-    const longestMs = pushPullScale(config.pushPullIntervalMs, roster.size + 1);
-    this.#syncIntervalMs = Math.min(longestMs, 2 * this.#syncIntervalMs);
+    this.#syncIntervalMs = Math.min(this.#longestMs(), 2 * this.#syncIntervalMs);
     this.sync(m, nowMs);
   }
 
@@ -93,7 +103,7 @@ export class Records {
 
   #byPrefix(prefix: string): VerifiedRecord | undefined {
     const { own, roster } = this.#core;
-    return prefix === prefixOf(own.id) ? own : roster.memberByPrefix(prefix)?.record;
+    return prefix === prefixOf(own.id) ? own : roster.recordByPrefix(prefix);
   }
 
   /** A record that `sender` passed on; `credential` is empty if it thinks that we have it. */
@@ -153,8 +163,7 @@ export class Records {
     if (known.state === 'alive' ? record.status === 'left' : answersDoubt) {
       if (known.suspicion !== null && record.status === 'alive') this.#core.counts.refuted += 1;
       known.suspicion = null;
-      known.state = record.status;
-      known.stateSinceMs = nowMs;
+      roster.setState(known, record.status, nowMs);
     }
     this.#tell(record.id, nowMs);
     this.#core.emit({ type: 'member', id: record.id });
@@ -231,10 +240,8 @@ export class Records {
   }
 
   save(): void {
-    const worth = [...this.#core.roster.all()].filter((m) => m.state !== 'left');
-    this.#core.parts.persistence.saveMembers(
-      worth.map((m) => ({ record: m.record.bytes, credential: m.record.credential })),
-    );
+    const worth = this.#core.roster.worthKeeping();
+    this.#core.parts.persistence.saveMembers(worth);
     this.#core.roster.dirty = false;
   }
 }

@@ -63,7 +63,7 @@ export class Redial {
   #dial(most: number, whom: (m: Member) => boolean, nowMs: number): void {
     const { roster, parts } = this.#core;
     if (parts.rng.float() >= Math.min(1, DEAD_DIALS / roster.hereCount())) return;
-    for (const m of roster.pick(most, whom)) {
+    for (const m of roster.pickTroubled(most, whom)) {
       const doubt = this.#doubt.about(m);
       if (doubt !== null) this.#core.send(m, [doubt, this.#records.digest()], nowMs);
     }

@@ -5,12 +5,16 @@
 import { sameAddress } from './address.ts';
 import { Channel } from './channel.ts';
 import { RecordIndex } from './digest.ts';
+import type { KnownMesh } from './known.ts';
 import { compareRecords, type Member, newMember } from './member.ts';
 import type { Outbound } from './outbox.ts';
 import { ProbeOrder } from './probe.ts';
-import type { Address, Contact, MemberState, Rng, VerifiedRecord } from './types.ts';
+import type { Address, Contact, MemberState, Rng, SavedMember, VerifiedRecord } from './types.ts';
 
 const PREFIX_DIGITS = 16;
+/** Random tries for each member that is to be picked, where there are more than a few. */
+const TRIES = 8;
+const FEW = 16;
 /** Numbers remembered of members that were forgotten. */
 const MAX_FORGOTTEN = 4096;
 
@@ -40,40 +44,107 @@ export class Roster {
   /** By prefix, oldest first: the last number of those who were forgotten; bounded by MAX_FORGOTTEN. */
   readonly #forgotten = new Map<string, RecordNumber>();
   readonly order: ProbeOrder;
-  readonly index = new RecordIndex();
+  readonly index: RecordIndex;
+  /** Members whose record lies there and of whom nothing else was learned have no entry in #members. */
+  readonly #known: KnownMesh | null;
+  /** Ids that are not looked up among the known: this host's own and forgotten ones; bounded by the known. */
+  readonly #unknown = new Set<string>();
+  /** Members in each state, this host left out. */
+  readonly #counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 };
+  /** Who is not simply alive; bounded by maxMembers. */
+  readonly #troubled = new Set<Member>();
   /** A record changed since the table was last saved. */
   dirty = false;
 
-  constructor(rng: Rng, maxMembers: number) {
+  constructor(rng: Rng, maxMembers: number, known: KnownMesh | null = null, ownId = '') {
     this.#rng = rng;
     this.#maxMembers = maxMembers;
-    this.order = new ProbeOrder(rng);
+    this.#known = known;
+    this.order = new ProbeOrder(rng, known?.ids);
+    this.index = new RecordIndex(known?.index);
+    if (known === null) return;
+    this.#unknown.add(ownId);
+    this.index.delete(ownId);
+    this.#counts.alive = known.ids.length - (known.records.has(ownId) ? 1 : 0);
   }
 
   get size(): number {
-    return this.#members.size;
+    const { alive, suspect, dead, left } = this.#counts;
+    return alive + suspect + dead + left;
   }
 
   get full(): boolean {
-    return this.#members.size >= this.#maxMembers;
+    return this.size >= this.#maxMembers;
   }
 
-  all(): IterableIterator<Member> {
-    return this.#members.values();
+  *all(): IterableIterator<Member> {
+    for (const id of this.#known?.ids ?? []) if (!this.#members.has(id)) this.member(id);
+    yield* this.#members.values();
   }
 
   member(id: string): Member | undefined {
-    return this.#members.get(id);
+    return this.#members.get(id) ?? this.#meet(id);
   }
 
-  memberByPrefix(prefix: string): Member | undefined {
-    return this.#members.get(this.#byPrefix.get(prefix) ?? '');
+  #knownRecord(id: string): VerifiedRecord | undefined {
+    return this.#unknown.has(id) ? undefined : this.#known?.records.get(id);
+  }
+
+  /** The entry of one who was only known; both sides know each other's boot. */
+  #meet(id: string): Member | undefined {
+    if (this.#known === null) return undefined;
+    const record = this.#knownRecord(id);
+    if (record === undefined) return undefined;
+    const member = newMember(record, Channel.met(this.#known.boot, record.address), 0);
+    this.#members.set(id, member);
+    return member;
+  }
+
+  recordOf(id: string): VerifiedRecord | undefined {
+    return this.#members.get(id)?.record ?? this.#knownRecord(id);
+  }
+
+  recordByPrefix(prefix: string): VerifiedRecord | undefined {
+    return this.recordOf(this.#idOf(prefix) ?? '');
+  }
+
+  #idOf(prefix: string): string | undefined {
+    return this.#byPrefix.get(prefix) ?? this.#known?.byPrefix.get(prefix);
   }
 
   /** Whose box this prefix announces. */
   peerByPrefix(prefix: string): Outbound | undefined {
-    const id = this.#byPrefix.get(prefix);
-    return id === undefined ? undefined : (this.#members.get(id) ?? this.#contacts.get(id));
+    const id = this.#idOf(prefix);
+    return id === undefined ? undefined : (this.member(id) ?? this.#contacts.get(id));
+  }
+
+  setState(member: Member, state: MemberState, nowMs: number): void {
+    this.#counts[member.state] -= 1;
+    this.#counts[state] += 1;
+    member.state = state;
+    member.stateSinceMs = nowMs;
+    if (state === 'alive') this.#troubled.delete(member);
+    else this.#troubled.add(member);
+  }
+
+  get troubled(): Iterable<Member> {
+    return this.#troubled;
+  }
+
+  /** What to keep for the next start: all but those who left. */
+  *worthKeeping(): IterableIterator<SavedMember> {
+    for (const [id, m] of this.#members)
+      if (m.state !== 'left' && !this.#isShared(id))
+        yield { record: m.record.bytes, credential: m.record.credential };
+    for (const id of this.#known?.ids ?? []) {
+      const record = this.recordOf(id);
+      if (record !== undefined && this.#members.get(id)?.state !== 'left')
+        yield { record: record.bytes, credential: record.credential };
+    }
+  }
+
+  #isShared(id: string): boolean {
+    return this.#known?.records.has(id) === true;
   }
 
   contacts(): IterableIterator<Outbound> {
@@ -91,7 +162,7 @@ export class Roster {
   }
 
   isKnownAddress(ip: string): boolean {
-    return this.#addresses.has(ip);
+    return this.#addresses.has(ip) || this.#known?.addresses.has(ip) === true;
   }
 
   addContact(contact: Contact): void {
@@ -109,10 +180,12 @@ export class Roster {
     this.#contacts.delete(id);
     const member = newMember(record, contact?.channel ?? null, nowMs);
     this.#members.set(id, member);
+    this.#counts[member.state] += 1;
+    if (member.state !== 'alive') this.#troubled.add(member);
     this.#forgotten.delete(prefixOf(id));
     this.index.set(record);
     this.#byPrefix.set(prefixOf(id), id);
-    this.order.add(id);
+    if (!this.#isShared(id)) this.order.add(id);
     this.#count(record.address, 1);
     this.dirty = true;
     return member;
@@ -140,6 +213,9 @@ export class Roster {
       this.#forgotten.delete(oldest);
     }
     this.#members.delete(member.id);
+    this.#counts[member.state] -= 1;
+    this.#troubled.delete(member);
+    if (this.#isShared(member.id)) this.#unknown.add(member.id);
     this.index.delete(member.id);
     this.#byPrefix.delete(prefixOf(member.id));
     this.order.remove(member.id);
@@ -147,9 +223,27 @@ export class Roster {
     this.dirty = true;
   }
 
-  /** Up to `n` different random members that satisfy `wanted`. */
+  /**
+   * Up to `n` different random members that satisfy `wanted`: by chance where most do, which a large mesh is thankful
+   * for, else out of all.
+   */
   pick(n: number, wanted: (m: Member) => boolean): Member[] {
-    const candidates = [...this.#members.values()].filter(wanted);
+    const picked: Member[] = [];
+    const { order } = this;
+    for (let tries = 0; tries < TRIES * n && picked.length < n && order.length > FEW; tries++) {
+      const m = this.member(order.at(Math.floor(this.#rng.float() * order.length)));
+      if (m !== undefined && !picked.includes(m) && wanted(m)) picked.push(m);
+    }
+    if (picked.length === n) return picked;
+    return this.#sample(n, [...this.all()].filter(wanted));
+  }
+
+  /** The same out of those who are not simply alive. */
+  pickTroubled(n: number, wanted: (m: Member) => boolean): Member[] {
+    return this.#sample(n, [...this.#troubled].filter(wanted));
+  }
+
+  #sample(n: number, candidates: Member[]): Member[] {
     const end = Math.min(n, candidates.length);
     for (let i = 0; i < end; i++) {
       const j = i + Math.floor(this.#rng.float() * (candidates.length - i));
@@ -160,15 +254,11 @@ export class Roster {
 
   /** Members that are here, and this host. */
   hereCount(): number {
-    let n = 1;
-    for (const m of this.#members.values()) if (isHere(m)) n += 1;
-    return n;
+    return 1 + this.#counts.alive + this.#counts.suspect;
   }
 
   countByState(): Record<MemberState, number> {
-    const counts = { alive: 1, suspect: 0, dead: 0, left: 0 };
-    for (const m of this.#members.values()) counts[m.state] += 1;
-    return counts;
+    return { ...this.#counts, alive: this.#counts.alive + 1 };
   }
 
   #count(address: Address | null, change: number): void {

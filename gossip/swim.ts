@@ -64,7 +64,7 @@ export class Swim {
     for (const contact of parts.contacts)
       if (contact.id !== parts.own.id) this.#core.roster.addContact(contact);
     this.#records.load(nowMs);
-    this.#core.announce(parts.own.id);
+    if (parts.known === undefined) this.#core.announce(parts.own.id);
   }
 
   members(): readonly Member[] {

@@ -69,7 +69,7 @@ export interface Persistence {
   /** This start's number: persisted + 1, on disk before it returns; `atLeast` raises it further. */
   nextBoot(atLeast: number): number;
   loadMembers(): readonly SavedMember[];
-  saveMembers(members: readonly SavedMember[]): void;
+  saveMembers(members: Iterable<SavedMember>): void;
 }
 
 export interface Clock {

@@ -169,8 +169,8 @@ export class Disk implements Persistence {
     return this.saved;
   }
 
-  saveMembers(members: readonly SavedMember[]): void {
-    this.saved = members;
+  saveMembers(members: Iterable<SavedMember>): void {
+    this.saved = [...members];
   }
 
   record(status: 'alive' | 'left', raiseAbove: number | null): VerifiedRecord {
