@@ -7,7 +7,8 @@
  *   off ---------------> search -------------------------------------------------> settled
  *                          ^    no size between the largest that passed and the        |
  *                          |    least that did not                                     |
- *                          +--- 3 probes of the current size missed: BASE at once <----+
+ *                          +--- 3 probes of the current size missed, though small  ----+
+ *                          |    ones are answered: BASE at once                        |
  *                          +--- every 30 s: is one byte more possible? <---------------+
  *
  * Data leaves in runs: many datagrams in one message that the kernel, the NIC or, on virtual links, the far end cuts. A
@@ -76,6 +77,8 @@ export class PathMtu {
   #outstanding: Outstanding[] = [];
   #fanned = false;
   #misses = 0;
+  /** When the first of them was sent. */
+  #missedSinceMs = 0;
   #confirmedMs = Number.NEGATIVE_INFINITY;
   #raiseAtMs = 0;
   /** When the latest of the answered probes was sent. */
@@ -178,6 +181,8 @@ export class PathMtu {
     if (this.#confirmDue(nowMs, lastBigMs)) {
       this.#confirmedMs = nowMs;
       wanted.push({ sizeBytes: this.#current ?? BASE_BYTES, run: this.#runs && this.#state === 'settled' });
+      // Is it the size, or does nothing come through?
+      if (this.#misses > 0) wanted.push({ sizeBytes: FLOOR_BYTES, run: false });
     }
     if (this.#runTrialDue(nowMs)) wanted.push({ sizeBytes: this.#current ?? BASE_BYTES, run: true });
     if (this.#state === 'search') this.#askCandidates(nowMs, wanted);
@@ -210,8 +215,14 @@ export class PathMtu {
   /** The current size no longer comes through; perhaps nothing does. */
   #missed(nowMs: number): void {
     const current = this.#current ?? BASE_BYTES;
-    // Asked once more in the search: loss alone must not cost a byte.
-    if (current > BASE_BYTES) return this.#fall(nowMs, current + 1);
+    if (current > BASE_BYTES) {
+      // Asked once more in the search: loss alone must not cost a byte.
+      if (this.#heardMs >= this.#missedSinceMs) return this.#fall(nowMs, current + 1);
+      // Nothing at all was answered: a busy host, or a dead path. The next miss is judged anew.
+      this.#misses = MAX_MISSES - 1;
+      this.#missedSinceMs = nowMs;
+      return;
+    }
     this.#misses = 0;
     this.#switchRuns(false);
     this.#state = 'search';
@@ -288,7 +299,8 @@ export class PathMtu {
       if (probe.missed || nowMs - probe.sentAtMs < patience) continue;
       probe.missed = true;
       this.counters.lost += probe.ids.length;
-      if (probe.sizeBytes === this.#current && !probe.trial) this.#misses++;
+      if (probe.sizeBytes !== this.#current || probe.trial) continue;
+      if (this.#misses++ === 0) this.#missedSinceMs = probe.sentAtMs;
     }
     this.#outstanding = this.#outstanding.filter((probe) => nowMs - probe.sentAtMs < ANSWER_LIFE_MS);
   }

@@ -196,13 +196,45 @@ test('a dead path proves nothing about sizes', () => {
   link.run(1000);
   link.dead = true;
   link.run(20_000);
-  assert.equal(link.path.bytes, BASE_BYTES);
-  assert.ok(!link.path.tooSmall);
+  assert.equal(link.path.bytes, 1500);
+  assert.ok(link.path.runs && !link.path.tooSmall);
   const before = link.probes;
   link.run(10_000);
-  assert.ok(link.probes - before < 140, `${link.probes - before} probes in 10 s`);
+  assert.ok(link.probes - before < 170, `${link.probes - before} probes in 10 s`);
   link.dead = false;
-  link.until('the whole size', 3000, () => link.path.bytes === 1500);
+  link.run(2000);
+  assert.equal(link.path.bytes, 1500);
+  assert.ok(link.path.runs);
+});
+
+test('a path that comes back narrower after an outage is measured at once', () => {
+  const link = new Link(1500);
+  link.busy = true;
+  link.begin();
+  link.run(1000);
+  link.dead = true;
+  link.run(5000);
+  link.dead = false;
+  link.mtuBytes = 1300;
+  link.until('fall', 1500, () => link.path.bytes === BASE_BYTES);
+  link.until('1300', 2000, () => link.path.bytes === 1300);
+});
+
+test('a far host that answers nothing for a while costs neither size nor runs', () => {
+  const link = new Link(1500);
+  link.busy = true;
+  link.begin();
+  link.run(1000);
+  for (const silenceMs of [700, 1500, 3000]) {
+    link.dead = true;
+    link.run(silenceMs);
+    link.dead = false;
+    for (let i = 0; i < 40; i++) {
+      link.run(TICK_MS);
+      assert.equal(link.path.bytes, 1500);
+      assert.ok(link.path.runs);
+    }
+  }
 });
 
 test('a path under 1200 bytes is seen, and seen to end', () => {
