@@ -15,7 +15,7 @@ A first mesh, as root:
                          ping 10.80.0.1      the mesh is an ordinary network
 
 Without a second machine:  weft lab
-When something is wrong:   weft doctor, then weft peers, then weft metrics | grep dropped
+When something is wrong:   weft doctor, then weft ping NAME, weft events, weft graph, weft bugreport
 
 UDP ports between hosts: 7947 (sealed frames) and 7946 (membership).
 Files: /etc/weft/config.yaml (optional, docs/CONFIG.md), /var/lib/weft, /run/weft/weft.sock

@@ -28,6 +28,27 @@ const SPOILED: readonly [string, Partial<Examination>, string, 'warn' | 'fail', 
   ['an old kernel', { kernelRelease: '4.15.0' }, 'kernel', 'fail', /4\.15\.0 is too old/],
   ['a kernel without UDP_GRO', { kernelRelease: '4.19.1' }, 'kernel', 'warn', /UDP_GRO/],
   ['no TUN device', { tun: 'missing' }, 'tun', 'fail', /missing/],
+  [
+    'a TUN device that root may not open',
+    { tun: 'denied', running: null },
+    'tun',
+    'fail',
+    /may not be opened/,
+  ],
+  [
+    'a TUN device that this user may not open',
+    { tun: 'denied', running: null, rights: { of: 'this user', held: new Set() } },
+    'tun',
+    'warn',
+    /this user may not/,
+  ],
+  [
+    'what the agent itself warns of',
+    { running: { ...RUNNING, status: { ...RUNNING.status, warnings: ['the path is narrow'] } } },
+    'health',
+    'warn',
+    /the path is narrow/,
+  ],
   ['a TUN device without driver', { tun: 'no-driver' }, 'tun', 'fail', /driver/],
   ['an agent without rights', { rights: { of: 'agent', held: new Set() } }, 'rights', 'fail', /NET_ADMIN/],
   [
@@ -213,6 +234,11 @@ test('paths that are measured make a small underlay a warning', () => {
   assert.equal(found?.level, 'warn');
   assert.match(found?.what ?? '', /the path to beta takes 1400 bytes/);
   assert.match(found?.fix ?? '', /to 1318$/);
+});
+
+test('a user without the device may ask about an agent that has it', () => {
+  const found = judge(healthy({ tun: 'denied' })).findings.find(({ check }) => check === 'tun');
+  assert.equal(found?.level, 'ok');
 });
 
 test('without an agent it matters whether there should be one, and who holds its ports', () => {

@@ -61,9 +61,10 @@ const overlaps = (ip: string, ours: string | null): boolean =>
 export function checkPeers({ running }: Examination): Finding[] {
   if (running === null) return [];
   const { status, peers } = running;
-  const problems = status.problems.map((problem) =>
-    fail('health', problem, 'weft status; the log of the agent'),
-  );
+  const problems = [
+    ...status.problems.map((problem) => fail('health', problem, 'weft status; the log of the agent')),
+    ...status.warnings.map((warning) => warn('health', warning, 'weft status; docs/OPERATIONS.md')),
+  ];
   const down = peers.filter(({ state }) => state !== 'up');
   if (peers.length === 0) return [...problems, ok('peers', 'there is no other host yet')];
   if (down.length === 0) return [...problems, ok('peers', `${peers.length} of ${peers.length} up`)];

@@ -21,18 +21,18 @@ export function checkKernel({ kernelRelease: release }: Examination): Finding {
   return ok('kernel', `Linux ${release}`);
 }
 
-export function checkTun({ tun }: Examination): Finding {
+export function checkTun({ tun, running, rights }: Examination): Finding {
+  const allow = 'run as root, or allow the device (container: --device /dev/net/tun)';
   switch (tun) {
     case 'ok':
       return ok('tun', '/dev/net/tun opens');
     case 'missing':
       return fail('tun', '/dev/net/tun is missing', 'modprobe tun, or pass the device into the container');
     case 'denied':
-      return fail(
-        'tun',
-        '/dev/net/tun may not be opened',
-        'run as root, or allow the device (container: --device /dev/net/tun)',
-      );
+      // A person without the right may ask about an agent that has it.
+      if (running !== null) return ok('tun', 'the agent has its TAP');
+      if (rights?.held.has('NET_ADMIN') === true) return fail('tun', '/dev/net/tun may not be opened', allow);
+      return warn('tun', 'this user may not open /dev/net/tun', allow);
     case 'no-driver':
       return fail(
         'tun',
@@ -46,7 +46,6 @@ export function checkRights({ rights }: Examination): Finding {
   if (rights === null) return warn('rights', 'capabilities cannot be read', 'mount /proc');
   if (rights.held.has('NET_ADMIN')) return ok('rights', `${rights.of} has CAP_NET_ADMIN`);
   const fix = 'run as root or with AmbientCapabilities=CAP_NET_ADMIN';
-  // A person without the right may ask about an agent that has it.
   if (rights.of === 'agent') return fail('rights', 'the agent has no CAP_NET_ADMIN', fix);
   return warn('rights', 'this user has no CAP_NET_ADMIN, which an agent needs and some checks too', fix);
 }
