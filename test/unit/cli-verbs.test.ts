@@ -84,7 +84,21 @@ test('reading verbs print aligned tables for people', async () => {
   assert.equal(status.err, '');
 });
 
-for (const verb of ['status', 'peers', 'members', 'fdb', 'metrics', 'version', 'vtep list']) {
+const READING = [
+  ...[
+    'status',
+    'peers',
+    'members',
+    'fdb',
+    'metrics',
+    'version',
+    'vtep list',
+    'events',
+    'ping beta --count 1',
+  ],
+  ...['config check', 'config show', 'config schema'],
+];
+for (const verb of READING) {
   test(`${verb} --json prints one versioned object on one line`, async () => {
     const { status, out, err } = await weft(`${verb} --json`);
     assert.equal(status, 0);
