@@ -43,6 +43,7 @@ import { GossipTrust } from './peer/gossip-trust.ts';
 import { PeerTable } from './peer/peer-table.ts';
 import { defaultUnderlayIp, openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
 import { VtepBook } from './peer/vtep-book.ts';
+import { superFrameBytes } from './segment/mtu.ts';
 import { openTapDevice } from './segment/tap-device.ts';
 import { buildVersion } from './version.ts';
 
@@ -146,6 +147,7 @@ export class Agent {
       queues: layout.pairs,
       tso: config.offload.tso === 'on',
       uso: config.offload.uso === 'on',
+      superFrameBytes: superFrameBytes(segment.mtuBytes, segment.mode),
     });
     this.#onStop('TAP', () => tap.close());
 

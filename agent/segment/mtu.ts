@@ -37,6 +37,23 @@ export function packetLimitBytes(
   return plain - SEAL_BYTES - (encap === 'geneve' ? GENEVE_OPTION_BYTES : 0);
 }
 
+/** What one UDP_SEGMENT message carries (tun-tap/native/outbox.h). */
+const MESSAGE_BYTES = 65_000;
+/** IPv4 and TCP with timestamps. */
+const TCP_HEADER_BYTES = 52;
+/** What the kernel takes off a device's gso_max_size for headers (MAX_TCP_HEADER), rounded up; well under one segment. */
+const KERNEL_MARGIN_BYTES = 600;
+
+/**
+ * The TAP's gso_max_size: super-frames as large as one message on the underlay carries when it is cut. A frame that is a few
+ * segments larger would cost a second message, and a second of everything behind it (5 % of the agents' CPU here).
+ */
+export function superFrameBytes(mtuBytes: number, mode: 'sealed' | 'plain'): number {
+  const datagramBytes = ENCAPSULATION_BYTES + 14 + mtuBytes + (mode === 'sealed' ? SEAL_BYTES : 0);
+  const segments = Math.max(1, Math.floor(MESSAGE_BYTES / datagramBytes));
+  return Math.min(65_536, segments * (mtuBytes - TCP_HEADER_BYTES) + KERNEL_MARGIN_BYTES);
+}
+
 /** Segment MTU in bytes: 1390 sealed VXLAN, 1326 sealed Geneve, 1422 plain. */
 export function segmentMtuBytes(mode: 'sealed' | 'plain', encap: 'vxlan' | 'geneve'): number {
   return packetLimitBytes(UNDERLAY_MTU_BYTES, 6, mode, encap);

@@ -28,6 +28,8 @@ export interface TapSettings {
   /** What the stack may leave undone, if the kernel can: TCP and UDP super-frames; unfinished checksums always. */
   readonly tso: boolean;
   readonly uso: boolean;
+  /** Largest super-frame in bytes. */
+  readonly superFrameBytes: number;
 }
 
 export interface TapDevice {
@@ -98,6 +100,8 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
     await checkAlone(name);
     for (let queue = 1; queue < settings.queues; queue++) open();
     configureInterface(name, { mac: settings.mac, mtu: settings.mtuBytes, up: true });
+    if (settings.tso)
+      await ip(['link', 'set', 'dev', name, 'gso_max_size', String(settings.superFrameBytes)]);
     if (settings.address !== null) await ip(['address', 'replace', settings.address, 'dev', name]);
   } catch (error) {
     closeAll();

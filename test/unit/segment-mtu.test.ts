@@ -1,7 +1,7 @@
 /** How sizes follow from each other. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { outerBytes, packetLimitBytes, segmentMtuBytes } from '../../agent/segment/mtu.ts';
+import { outerBytes, packetLimitBytes, segmentMtuBytes, superFrameBytes } from '../../agent/segment/mtu.ts';
 
 test('the first MTUs are those that the protocol names', () => {
   assert.equal(segmentMtuBytes('sealed', 'vxlan'), 1390);
@@ -25,4 +25,16 @@ test('the limit with all headers around it is exactly the path', () => {
   assert.equal(packetLimitBytes(1300, 4, 'plain', 'geneve') + 8 + 22 + outerBytes(4), 1300);
   assert.equal(outerBytes(4), 28);
   assert.equal(outerBytes(6), 48);
+});
+
+test('a super-frame of the largest size is one message on the underlay, and one more segment would not be', () => {
+  const kernelHeaderBytes = 321; // MAX_TCP_HEADER + 1 on x86-64
+  for (const mode of ['sealed', 'plain'] as const) {
+    for (const mtu of [1280, 1390, 1422, 8900]) {
+      const datagramBytes = 8 + 14 + mtu + (mode === 'sealed' ? 32 : 0);
+      const fit = Math.floor(65_000 / datagramBytes);
+      const segments = Math.floor((superFrameBytes(mtu, mode) - kernelHeaderBytes) / (mtu - 52));
+      assert.equal(segments, fit, `${mode} ${mtu}`);
+    }
+  }
 });
