@@ -183,6 +183,13 @@ test('state files of the future are a clock that went back', async () => {
   assert.deepEqual((await doctor()).bad, []);
 });
 
+test('a clock that was set back five minutes is told by what the agent wrote before', async () => {
+  const ended = await run(['faketime', '-f', '-300s', ...mesh.host(0).command(['doctor', '--json'])]);
+  assert.equal(ended.status, 1, ended.err);
+  const { findings } = JSON.parse(ended.out) as { findings: Finding[] };
+  assert.match(find(findings, 'clock').what, /^the clock is \dm.* behind this host's own state files$/);
+});
+
 test('datagrams that a full socket lost are counted', async () => {
   const host = mesh.host(0);
   const flood = `const s = require('dgram').createSocket('udp4'); let n = 0;
