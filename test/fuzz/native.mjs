@@ -6,7 +6,8 @@
  * it). `--save` writes back the fewest inputs that reach all code that this run has reached. A finding ends it with status 1
  * and leaves the input that shows it; otherwise nothing is left. Without clang: status 2.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -29,6 +30,8 @@ const TARGETS = {
 };
 const DEFAULT_RUNS = 100_000;
 const MAX_INPUT_BYTES = 4096;
+/** Of what a target says; the end is what counts. */
+const KEPT_CHARACTERS = 1_000_000;
 const FLAGS = [
   ...['-std=c11', '-D_GNU_SOURCE', '-DFUZZING', '-DNAPI_VERSION=8', '-g', '-O1', '-fno-omit-frame-pointer'],
   ...['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=undefined'],
@@ -39,13 +42,16 @@ const FLAGS = [
 const { runs, only, save } = parse(process.argv.slice(2));
 const folder = mkdtempSync(join(tmpdir(), 'weft-fuzz-'));
 let findings = 0;
+/** The target that runs, to be ended with this process. */
+let running = null;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => {
+    running?.kill('SIGKILL');
     rmSync(folder, { recursive: true, force: true });
     process.exit(1);
   });
 }
-for (const name of only === '' ? Object.keys(TARGETS) : [only]) findings += fuzz(name) ? 0 : 1;
+for (const name of only === '' ? Object.keys(TARGETS) : [only]) findings += (await fuzz(name)) ? 0 : 1;
 if (findings === 0) rmSync(folder, { recursive: true });
 else console.log(`${findings} findings; inputs that show them are in ${folder}`);
 process.exitCode = findings === 0 ? 0 : 1;
@@ -71,7 +77,7 @@ function fail(reason) {
 }
 
 /** True if the target ran all its runs and nothing was found. */
-function fuzz(name) {
+async function fuzz(name) {
   const program = join(folder, name);
   const sources = [join(HERE, `${name}.c`), ...PURE, ...TARGETS[name]];
   const built = spawnSync('clang', [...FLAGS, ...sources, '-o', program], { stdio: 'inherit' });
@@ -86,7 +92,12 @@ function fuzz(name) {
   for (const seeds of [stored, join(HERE, 'found', name)])
     if (existsSync(seeds)) cpSync(seeds, corpus, { recursive: true });
   const started = readdirSync(corpus).length;
-  const ended = runTarget(program, [`-runs=${runs}`, `-max_len=${MAX_INPUT_BYTES}`, '-verbosity=1', corpus]);
+  const ended = await runTarget(program, [
+    `-runs=${runs}`,
+    `-max_len=${MAX_INPUT_BYTES}`,
+    '-verbosity=1',
+    corpus,
+  ]);
   const done = /^Done (\d+) runs in (\d+) second/m.exec(ended.stderr);
   if (ended.status !== 0 || done === null || Number(done[1]) < runs)
     return report(name, 'FINDING', ended.stderr);
@@ -98,7 +109,7 @@ function fuzz(name) {
     mkdirSync(stored, { recursive: true });
     const fewest = join(folder, `${name}-fewest`);
     mkdirSync(fewest);
-    runTarget(program, ['-merge=1', '-use_counters=0', `-max_len=${MAX_INPUT_BYTES}`, fewest, corpus]);
+    await runTarget(program, ['-merge=1', '-use_counters=0', `-max_len=${MAX_INPUT_BYTES}`, fewest, corpus]);
     rmSync(stored, { recursive: true });
     cpSync(fewest, stored, { recursive: true });
     console.log(`   ${readdirSync(stored).length} inputs saved`);
@@ -107,13 +118,20 @@ function fuzz(name) {
   return true;
 }
 
-function runTarget(program, args) {
-  return spawnSync(program, [...args, `-artifact_prefix=${program}-`], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
+/** Exit status, and what it said: libFuzzer writes to standard error only. */
+async function runTarget(program, args) {
+  running = spawn(program, [...args, `-artifact_prefix=${program}-`], {
+    stdio: ['ignore', 'ignore', 'pipe'],
     // A small quarantine: the targets free what they allocate within one run.
     env: { ...process.env, ASAN_OPTIONS: 'quarantine_size_mb=16:detect_leaks=1' },
   });
+  let stderr = '';
+  running.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr = (stderr + text).slice(-KEPT_CHARACTERS);
+  });
+  const [status] = await once(running, 'close');
+  running = null;
+  return { status, stderr };
 }
 
 function report(name, what, output) {
