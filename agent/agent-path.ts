@@ -287,7 +287,7 @@ export class Paths {
   #apply(peer: MemberPeer, path: Watched): void {
     const { segment, tapMtuBytes, dataPlane, log } = this.#p;
     const family = path.endpoint.ip.includes(':') ? 6 : 4;
-    const pathBytes = path.mtu.bytes;
+    const pathBytes = path.mtu.boundBytes;
     if (path.ports.usable !== path.spread) {
       path.spread = path.ports.usable;
       dataPlane.setSpread(peer.slot, path.spread);

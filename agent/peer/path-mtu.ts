@@ -34,7 +34,8 @@ export const FAN = 8;
 const ANSWER_LIFE_MS = 3_000;
 /** Probes under way; the oldest goes first. */
 export const MAX_OUTSTANDING = 64;
-const MIN_GAP_MS = 60;
+/** Less than the tick of whoever calls, so that each tick may ask again. */
+const MIN_GAP_MS = 45;
 const MAX_GAP_MS = 1_000;
 /** Tries of BASE without an answer, while FLOOR is answered, after which the path is too small. */
 const SMALL_TRIES = 4;
@@ -86,6 +87,8 @@ export class PathMtu {
   #smoothedMs: number | null = null;
   #varianceMs = 0;
   #tooSmall = false;
+  /** The first search, during which nothing was seen to fail in use. */
+  #fresh = false;
   #runs = true;
   /** A run came through since runs were last switched. */
   #runsProven = false;
@@ -100,6 +103,14 @@ export class PathMtu {
   /** The largest outer IP packet known to pass; null until something is known. */
   get bytes(): number | null {
     return this.#current;
+  }
+
+  /**
+   * What data must keep to; null while nothing speaks against the segment's MTU. A first search does not bind: a sender that
+   * was told of BASE, or a TCP connection clamped to it, would keep to that long after the search has found more.
+   */
+  get boundBytes(): number | null {
+    return this.#fresh ? null : this.#current;
   }
 
   /** Small packets pass and BASE_BYTES do not. */
@@ -117,8 +128,9 @@ export class PathMtu {
     this.#max = maxBytes;
     this.#high = maxBytes + 1;
     this.#state = 'search';
-    this.#want(nowMs, BASE_BYTES);
+    this.#fresh = true;
     if (maxBytes > BASE_BYTES) this.#want(nowMs, maxBytes);
+    this.#want(nowMs, BASE_BYTES);
     if (maxBytes < BASE_BYTES) this.#tooSmall = true;
   }
 
@@ -135,6 +147,7 @@ export class PathMtu {
     this.#smoothedMs = null;
     this.#varianceMs = 0;
     this.#tooSmall = false;
+    this.#fresh = false;
     this.#switchRuns(true);
   }
 
@@ -308,6 +321,7 @@ export class PathMtu {
   /** Down to BASE at once, then upward from there; `high` is known not to pass. */
   #fall(nowMs: number, high: number): void {
     this.#switchRuns(false);
+    this.#fresh = false;
     this.#current = BASE_BYTES;
     this.#misses = 0;
     this.#high = Math.max(high, BASE_BYTES + 1);
@@ -369,6 +383,7 @@ export class PathMtu {
     this.#spread(nowMs);
     if (this.#candidates.size > 0) return;
     this.#state = 'settled';
+    this.#fresh = false;
     this.#raiseAtMs = nowMs + RAISE_MS;
   }
 

@@ -116,6 +116,22 @@ test('any path between the base and the interface is found exactly, within two s
   }
 });
 
+test('a first search binds nobody before it has ended; a fall does at once', () => {
+  const link = new Link(1300);
+  link.busy = true;
+  link.begin();
+  link.until('search', 2000, () => {
+    if (!link.path.settled) assert.equal(link.path.boundBytes, null);
+    return link.path.settled;
+  });
+  assert.equal(link.path.boundBytes, 1300);
+  link.mtuBytes = 1250;
+  link.until('fall', fallMs, () => link.path.bytes === BASE_BYTES);
+  assert.equal(link.path.boundBytes, BASE_BYTES);
+  link.path.begin(link.nowMs, 1500);
+  assert.equal(link.path.boundBytes, null);
+});
+
 test('while large packets go, a black hole is left within 3 misses, and what passes is found', () => {
   const link = new Link(1500);
   link.busy = true;
