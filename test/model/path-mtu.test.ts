@@ -82,7 +82,8 @@ class Link {
   }
 }
 
-const fallMs = CONFIRM_MS * MAX_MISSES + 3 * TICK_MS;
+/** The next probe, then as many as may be missed, and the ticks that notice. */
+const fallMs = CONFIRM_MS * (MAX_MISSES + 1) + 3 * TICK_MS;
 
 test('nothing is said before a probe was answered', () => {
   const link = new Link(1500);
