@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSnapshot } from './agent-metrics.ts';
-import { offloads } from './agent-offloads.ts';
+import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
@@ -167,8 +167,7 @@ export class Agent {
     dataPlane.setSegment({ ...segment, ownMac: mac });
 
     const offloadParts = { wanted: config.offload, tap, underlay, dataPlane };
-    for (const { name, why } of offloads(offloadParts))
-      if (why !== null) log.info({ offload: name, why }, 'offload is off');
+    this.#onStop('offload watch', watchOffloads(offloadParts, clock, log));
 
     const events = new EventRing(clock);
     const peers = new PeerTable();
@@ -377,8 +376,8 @@ export class Agent {
     );
     const watch = new EventWatch(
       {
-        peers: () => view.peers(),
-        members: () => view.members(),
+        peers: () => view.watchedPeers(),
+        members: () => view.watchedMembers(),
         drops: () => dataPlane.drops(),
         fdbMoves: () => dataPlane.total('receive', 'MOVES'),
         fdbEntries: () => view.fdbEntries(),

@@ -5,7 +5,9 @@
  *   tso, uso   super-frames from the TAP (TUNSETOFFLOAD)          gso   UDP_SEGMENT when sending
  *   gro        UDP_GRO when receiving                             join  super-frames to the TAP
  */
+import type { Logger } from 'pino';
 import { TUN_F } from 'tun-tap';
+import type { Clock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { OffloadReport } from './control/api-types.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
@@ -52,4 +54,20 @@ export function offloads(p: OffloadParts): OffloadReport[] {
     const why = whyOff(name, p);
     return { name, on: why === null, why };
   });
+}
+
+const WATCH_MS = 5000;
+
+/** Tells the log, once each, what is off at start and what the kernel refuses later. Returns what ends it. */
+export function watchOffloads(p: OffloadParts, clock: Clock, log: Logger): () => void {
+  const told = new Set<string>(); // bounded by NAMES
+  const look = (later: boolean): void => {
+    for (const { name, why } of offloads(p)) {
+      if (why === null || told.has(name)) continue;
+      told.add(name);
+      log[later ? 'warn' : 'info']({ offload: name, why }, 'offload is off');
+    }
+  };
+  look(false);
+  return clock.every(WATCH_MS, () => look(true));
 }

@@ -166,7 +166,7 @@ export const configSchema = z.strictObject({
         'Kernel buffer of each receiving socket; raise it when weft_udp_socket_drops_total grows.',
       ),
       sendBufferBytes: describe(
-        z.int().min(65536).max(268435456).default(4194304),
+        z.int().min(65536).max(268435456).default(8388608),
         'Kernel buffer of each sending socket.',
       ),
     })
