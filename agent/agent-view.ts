@@ -26,6 +26,7 @@ import type {
   VtepsReport,
 } from './control/api-types.ts';
 import type { EventRing } from './control/event-ring.ts';
+import type { WatchedMember, WatchedPeer } from './control/event-watch.ts';
 import type { MetricsSnapshot } from './control/metrics-source.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
@@ -131,6 +132,28 @@ export class LiveView implements AgentView {
       nodeId: peer.id,
       reason: peer.reason ?? trouble,
     };
+  }
+
+  /** What can change of a peer without being counted: cheap, once a second. In no order. */
+  watchedPeers(): WatchedPeer[] {
+    const { peers, paths, segment } = this.#p;
+    const path = segment.mode === 'plain' ? 'plain' : 'direct';
+    return peers.members().map((peer) => ({
+      name: peer.name,
+      state: peer.state,
+      reason: peer.reason,
+      endpoint: formatEndpoint(peer.endpoint),
+      path,
+      pmtu: paths.bytesOf(peer.id),
+    }));
+  }
+
+  /** Without the certificates that `members` reads. In no order. */
+  watchedMembers(): WatchedMember[] {
+    const { gossip, peers } = this.#p;
+    return gossip.swim
+      .members()
+      .map(({ id, state }) => ({ nodeId: id, name: peers.byId(id)?.name ?? id.slice(0, 8), state }));
   }
 
   peers(): PeersReport {

@@ -1,15 +1,19 @@
 /**
- * Turns the agent's state into events: looks once a second at the same reports that the verbs show, and tells what has
+ * Turns the agent's state into events: looks once a second at what the verbs show, and tells what has
  * changed since. What comes and goes within a second is not seen. Called by the composition root; touches nothing.
  */
-import type { FdbReport, MembersReport, PeersReport } from './api-types.ts';
+import type { FdbReport, MemberReport, PeerReport } from './api-types.ts';
 import type { EventRing } from './event-ring.ts';
 import type { DropCount } from './metrics-source.ts';
 
+export type WatchedPeer = Pick<PeerReport, 'name' | 'state' | 'reason' | 'endpoint' | 'path' | 'pmtu'>;
+export type WatchedMember = Pick<MemberReport, 'nodeId' | 'name' | 'state'>;
+
 /** What is looked at; cheap but for `fdbEntries`. */
 export interface Watched {
-  peers(): PeersReport;
-  members(): MembersReport;
+  peers(): readonly WatchedPeer[];
+  /** Without this host. */
+  members(): readonly WatchedMember[];
   drops(): readonly DropCount[];
   /** Addresses that changed their peer so far. */
   fdbMoves(): number;
@@ -32,7 +36,7 @@ export class EventWatch {
   readonly #ring: EventRing;
   #look = 0;
   /** Bounded by the peers. */
-  #peers = new Map<string, PeersReport['peers'][number]>();
+  #peers = new Map<string, WatchedPeer>();
   /** State by node id; bounded by the members. */
   #members = new Map<string, string>();
   /** By direction and reason, bounded by the drop table: the count, and the look at which a burst was last told. */
@@ -60,7 +64,7 @@ export class EventWatch {
 
   #lookAtPeers(): void {
     const before = this.#peers;
-    const now = new Map(this.#watched.peers().peers.map((peer) => [peer.name, peer])); // bounded by the peers
+    const now = new Map(this.#watched.peers().map((peer) => [peer.name, peer])); // bounded by the peers
     for (const [name, peer] of now) {
       const old = before.get(name);
       if (peer.state !== old?.state && (peer.state === 'up' || old?.state === 'up')) {
@@ -87,11 +91,10 @@ export class EventWatch {
   #lookAtMembers(): void {
     const before = this.#members;
     const now = new Map<string, string>(); // bounded by the members
-    for (const { nodeId, name, state, self } of this.#watched.members().members) {
+    for (const { nodeId, name, state } of this.#watched.members()) {
       now.set(nodeId, state);
       const old = before.get(nodeId);
-      if (!self && old !== state)
-        this.#ring.add('member', name, old === undefined ? state : `${state}, was ${old}`);
+      if (old !== state) this.#ring.add('member', name, old === undefined ? state : `${state}, was ${old}`);
     }
     this.#members = now;
   }

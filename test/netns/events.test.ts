@@ -44,6 +44,15 @@ test('a start, an admission and a peer that came up are told, in order', async (
   assert.ok(Math.abs(Date.now() - up.at) < 60_000);
 });
 
+test('a path that was measured is told', async () => {
+  const measured = await seen('mtu', 0, ({ type }) => type === 'mtu');
+  assert.deepEqual(
+    [measured.subject, /^path MTU \d+ bytes/.test(measured.text)],
+    ['host2', true],
+    measured.text,
+  );
+});
+
 test('people get a line for each event', async () => {
   assert.match(
     await mesh.host(0).weftOk(['events']),

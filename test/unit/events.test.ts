@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Clock, systemClock } from '../../agent/clock.ts';
-import type { MemberReport, PeerReport } from '../../agent/control/api-types.ts';
+import type { PeerReport } from '../../agent/control/api-types.ts';
 import { EventRing, MAX_EVENTS, MAX_FOLLOWERS } from '../../agent/control/event-ring.ts';
-import { BURST_DROPS, EventWatch, MAX_WATCHED_MACS } from '../../agent/control/event-watch.ts';
+import {
+  BURST_DROPS,
+  EventWatch,
+  MAX_WATCHED_MACS,
+  type WatchedMember,
+} from '../../agent/control/event-watch.ts';
 import { PEER } from './doctor-world.ts';
 
 /** A clock whose timers run when the test says. */
@@ -71,15 +76,15 @@ test('more readers than are allowed are refused, and long texts are cut', async 
 /** An agent whose state the test changes between two looks. */
 class World {
   peers: PeerReport[] = [PEER]; // bounded by the test
-  members: MemberReport[] = []; // bounded by the test
+  members: WatchedMember[] = []; // bounded by the test
   dropped = 1000;
   moves = 0;
   macs: [string, string | null][] = []; // bounded by the test
   readonly ring = new EventRing(handClock().clock);
   readonly watch = new EventWatch(
     {
-      peers: () => ({ v: 1, peers: this.peers }),
-      members: () => ({ v: 1, members: this.members }),
+      peers: () => this.peers,
+      members: () => this.members,
       drops: () => [{ direction: 'receive', reason: 'auth', count: this.dropped }],
       fdbMoves: () => this.moves,
       fdbEntries: () => this.macs.map(([mac, peer]) => ({ mac, vni: 1, peer, ageMs: 0, static: false })),
@@ -117,19 +122,11 @@ test('peers that come, go, move and get another path MTU are told once', async (
   assert.deepEqual(await world.look(), ['peer-down beta: gone']);
 });
 
-test('states of members are told, this host is not', async () => {
+test('states of members are told', async () => {
   const world = new World();
   await world.look();
-  const member = {
-    name: 'gamma',
-    state: 'alive',
-    incarnation: 1,
-    address: null,
-    endpoint: null,
-    nodeId: 'g',
-    self: false,
-  } as const;
-  world.members = [{ ...member, name: 'alpha', nodeId: 'a', self: true }, member];
+  const member = { name: 'gamma', state: 'alive', nodeId: 'g' } as const;
+  world.members = [member];
   assert.deepEqual(await world.look(), ['member gamma: alive']);
   world.members = [{ ...member, state: 'dead' }];
   assert.deepEqual(await world.look(), ['member gamma: dead, was alive']);
