@@ -72,15 +72,11 @@ export class EventWatch {
           this.#ring.add('peer-up', name, `up at ${peer.endpoint ?? 'no endpoint'}, ${peer.path}`);
         else this.#ring.add('peer-down', name, peer.reason ?? peer.state);
       }
-      if (old === undefined) continue;
-      if (peer.endpoint !== old.endpoint)
+      if (old !== undefined && peer.endpoint !== old.endpoint)
         this.#ring.add('peer-moved', name, `from ${old.endpoint} to ${peer.endpoint}`);
-      if (peer.pmtu !== old.pmtu && peer.pmtu !== null)
-        this.#ring.add(
-          'mtu',
-          name,
-          `path MTU ${peer.pmtu} bytes${old.pmtu === null ? '' : `, was ${old.pmtu}`}`,
-        );
+      const was = old?.pmtu ?? null;
+      if (peer.pmtu !== null && peer.pmtu !== was)
+        this.#ring.add('mtu', name, `path MTU ${peer.pmtu} bytes${was === null ? '' : `, was ${was}`}`);
     }
     for (const [name, old] of before)
       if (!now.has(name))
