@@ -17,7 +17,8 @@ interface Finding {
 
 let mesh: Mesh;
 before(async () => {
-  mesh = await Mesh.start({ hosts: 2 });
+  // A path that was measured as narrow once stays narrow for a while: not what is looked at here.
+  mesh = await Mesh.start({ hosts: 2, config: 'path_mtu: off\n' });
 });
 after(() => mesh?.remove());
 
