@@ -71,8 +71,9 @@ static void fail(struct outbox_message *m, int error) {
 
 static int transient(int error) { return error == EINTR || error == ENOBUFS || error == EAGAIN; }
 
-/* One message again, datagram by datagram. */
-static void send_singly(struct outbox *o, uint32_t at) {
+/* One message again, datagram by datagram. Returns the last errno, 0 if all left. */
+static int send_singly(struct outbox *o, uint32_t at) {
+  int last = 0;
   struct outbox_message *m = &o->message[at];
   struct iovec *piece = o->piece + m->piece, cut[SEGMENTS_MAX];
   struct msghdr h = {.msg_name = &o->to[at], .msg_namelen = address_len(&o->to[at]), .msg_iov = cut};
@@ -94,10 +95,12 @@ static void send_singly(struct outbox *o, uint32_t at) {
     int tries = 0;
     while (sendmsg(o->fds[m->socket], &h, 0) < 0)
       if (!transient(errno) || tries++ == RETRIES) {
-        fail(m, errno);
+        last = errno;
+        fail(m, last);
         break;
       }
   }
+  return last;
 }
 
 static void prepare(struct outbox *o, uint32_t at) {
@@ -132,12 +135,11 @@ static void send_range(struct outbox *o, uint32_t at, uint32_t end) {
     tries = 0;
     struct outbox_message *m = &o->message[at];
     if ((error == EIO || error == EINVAL) && m->segments > 1) {
-      if (o->segmenting[socket]) {
+      /* Before Linux 6.13 datagrams that are too large in a run are EINVAL too; sent singly they say EMSGSIZE. */
+      if (send_singly(o, at) != EMSGSIZE && o->segmenting[socket]) {
         o->segmenting[socket] = 0;
         o->refused++;
-        o->refused_errno = error;
       }
-      send_singly(o, at);
     } else {
       fail(m, error);
     }

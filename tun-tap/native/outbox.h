@@ -40,7 +40,6 @@ struct outbox {
   uint8_t segmenting[OUTBOX_SOCKETS];
   const int32_t *singly; /* by tunnel: not 0 where the path swallows messages of several datagrams; JavaScript writes them */
   uint32_t refused; /* sockets on which the kernel refused UDP_SEGMENT */
-  int refused_errno;
   uint32_t messages, pieces;
   size_t used; /* of the arena */
   struct outbox_message message[OUTBOX_MESSAGES];
