@@ -20,10 +20,25 @@ const holds = (list: BlockList, ip: string): boolean => list.check(ip, isIPv6(ip
 
 export const sameAddress = (a: Address, b: Address): boolean => a.ip === b.ip && a.port === b.port;
 
+type Verdict = 'usable' | 'loopback' | 'refused';
+
+/** Asking the block lists costs more than sending; weak, so bounded by the addresses that are held. */
+const verdicts = new WeakMap<Address, Verdict>();
+
+function verdictOn(address: Address): Verdict {
+  let verdict = verdicts.get(address);
+  if (verdict === undefined) {
+    const { ip, port } = address;
+    const unusable = isIP(ip) === 0 || !Number.isInteger(port) || port < 1 || port > 65_535;
+    if (unusable || holds(neverUnicast, ip)) verdict = 'refused';
+    else verdict = holds(loopback, ip) ? 'loopback' : 'usable';
+    verdicts.set(address, verdict);
+  }
+  return verdict;
+}
+
 export function isRefused(address: Address, own: Address | null): boolean {
-  const { ip, port } = address;
-  if (isIP(ip) === 0 || !Number.isInteger(port) || port < 1 || port > 65_535) return true;
-  if (own !== null && own.ip === ip && own.port === port) return true;
-  if (holds(neverUnicast, ip)) return true;
-  return holds(loopback, ip) && (own === null || !holds(loopback, own.ip));
+  const verdict = verdictOn(address);
+  if (verdict === 'refused' || (own !== null && sameAddress(own, address))) return true;
+  return verdict === 'loopback' && (own === null || !holds(loopback, own.ip));
 }

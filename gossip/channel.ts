@@ -17,6 +17,8 @@ const PER_SECOND = {
   bootAnswers: 5,
   digestAnswers: 2,
   served: 64,
+  /** Datagrams of records that answer it: fewer than it takes from one address. */
+  recordDatagrams: 128,
   doubtTold: 1,
   /** Answers that carry news; they do not count as having told it. */
   newsAnswers: 10,
@@ -50,7 +52,7 @@ export class Channel {
   #acked: Set<string> | null = null;
   /** Id prefixes; bounded by MAX_PENDING_ACKS. */
   #pendingAcks: string[] | null = null;
-  /** What was spent in this second; bounded by PER_SECOND. */
+  /** What was spent in this second; bounded by the kinds of budget. */
   #spent: Map<Budget, Spent> | null = null;
   /** Where the peer was proved to be: a box came from there, or it answered a ping that went there. */
   #proven: Address | null = null;
@@ -158,6 +160,10 @@ export class Channel {
   /** A summary or a request is answered with up to MAX_WANT records. */
   mayServe(nowMs: number): boolean {
     return this.#take('served', nowMs);
+  }
+
+  mayGetRecords(nowMs: number): boolean {
+    return this.#take('recordDatagrams', nowMs);
   }
 
   mayTellDoubt(nowMs: number): boolean {

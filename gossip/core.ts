@@ -35,6 +35,9 @@ export interface SwimParts {
   readonly known?: KnownMesh;
 }
 
+/** Datagrams with records that answer somebody, to all together. */
+const RECORD_DATAGRAMS_PER_SECOND = 1024;
+
 export class Core {
   readonly parts: SwimParts;
   readonly config: SwimConfig;
@@ -50,6 +53,8 @@ export class Core {
   /** A datagram is being read: what is sent answers it. */
   #answering = false;
   #dropped = false;
+  #served = 0;
+  #servedSinceMs = -Infinity;
 
   constructor(parts: SwimParts) {
     this.parts = parts;
@@ -115,7 +120,18 @@ export class Core {
     withCredentials: boolean,
     nowMs: number,
   ): void {
-    this.outbox.sendRecords(to, records, withCredentials, nowMs);
+    const mayGo = (): boolean =>
+      !this.#answering || (to.channel.mayGetRecords(nowMs) && this.#mayServe(nowMs));
+    this.outbox.sendRecords(to, records, withCredentials, nowMs, mayGo);
+  }
+
+  /** What all may ask for together. */
+  #mayServe(nowMs: number): boolean {
+    if (nowMs - this.#servedSinceMs >= 1000) {
+      this.#servedSinceMs = nowMs;
+      this.#served = 0;
+    }
+    return this.#served++ < RECORD_DATAGRAMS_PER_SECOND;
   }
 
   /** Makes the newest record of this member (or this host) news. */

@@ -150,12 +150,13 @@ export class Outbox {
     return record === undefined ? null : this.#recordMessage(to, record);
   }
 
-  /** Records, in as many datagrams as they need. */
+  /** Records, in as many datagrams as they need and `mayGo` lets go; the rest is asked for another time. */
   sendRecords(
     to: Outbound,
     records: readonly VerifiedRecord[],
     withCredentials: boolean,
     nowMs: number,
+    mayGo: () => boolean,
   ): void {
     const address = records.length === 0 ? null : this.#destination(to, nowMs);
     if (address === null) return;
@@ -164,6 +165,7 @@ export class Outbox {
     for (const record of records) {
       const part = this.#encode(this.#recordMessage(to, record, withCredentials));
       if (used + part.length > MAX_MESSAGES_BYTES) {
+        if (!mayGo()) return;
         this.#seal(to, address, parts, nowMs);
         if (!to.channel.isProvenAt(address)) return;
         parts = [];
@@ -172,7 +174,7 @@ export class Outbox {
       parts.push(part);
       used += part.length;
     }
-    this.#seal(to, address, parts, nowMs);
+    if (mayGo()) this.#seal(to, address, parts, nowMs);
   }
 
   /** BOOT, if that is no larger than what it answers. */

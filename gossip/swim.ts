@@ -79,6 +79,11 @@ export class Swim {
     return this.#core.own;
   }
 
+  /** What two hosts compare first: equal digests, equal records. */
+  digests(): readonly bigint[] {
+    return this.#core.roster.index.digests(this.#core.own);
+  }
+
   stats(): SwimStats {
     const { roster, counts, health, queue, own, outbox } = this.#core;
     return {
