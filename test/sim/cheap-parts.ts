@@ -35,7 +35,13 @@ export class SeededRng implements Rng {
   }
 
   fill(into: Uint8Array): Uint8Array {
-    for (let i = 0; i < into.length; i++) into[i] = this.word() & 0xff;
+    for (let i = 0; i < into.length; i += 4) {
+      let word = this.word();
+      for (let j = i; j < i + 4 && j < into.length; j++) {
+        into[j] = word & 0xff;
+        word >>>= 8;
+      }
+    }
     return into;
   }
 }
@@ -48,15 +54,39 @@ const TAG_BYTES = 16;
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 
+const ids: string[] = [];
+
 /** Node `n` of a simulation: ids spread over the digest's buckets. */
 export function idOf(n: number): string {
+  ids[n] ??= makeId(n);
+  return ids[n];
+}
+
+function makeId(n: number): string {
   const bytes = new SeededRng(n * 7919 + 1).fill(new Uint8Array(ID_BYTES));
   new DataView(bytes.buffer).setUint32(28, n);
   return hex(bytes);
 }
 
 export const ipOf = (n: number): string => `10.${n >>> 16}.${(n >>> 8) & 255}.${n & 255}`;
-const numberOf = (id: string): number => Number.parseInt(id.slice(56), 16);
+export const numberOf = (id: string): number => Number.parseInt(id.slice(56), 16);
+
+const identities = new Map<string, { readonly boxKey: Uint8Array; readonly credential: Uint8Array }>();
+
+/** One copy for all hosts: a mesh of thousands holds each record thousands of times. */
+function identityOf(id: string): { readonly boxKey: Uint8Array; readonly credential: Uint8Array } {
+  let identity = identities.get(id);
+  if (identity === undefined) {
+    const credential = new Uint8Array(CREDENTIAL_BYTES);
+    credential.set(unhex(id));
+    identity = { boxKey: unhex(id), credential };
+    identities.set(id, identity);
+  }
+  return identity;
+}
+
+/** Records that were verified, by their bytes: equal bytes are one object in all hosts. */
+const verified = new Map<string, VerifiedRecord>();
 
 /** id 32 | incarnation 8 | seq 4 | status 1 | has address 1 | zeros */
 export function makeRecord(
@@ -73,15 +103,14 @@ export function makeRecord(
   view.setUint32(40, seq);
   bytes[44] = status === 'left' ? 1 : 0;
   bytes.set(new TextEncoder().encode(ip ?? ''), 46);
-  const credential = new Uint8Array(CREDENTIAL_BYTES);
-  credential.set(unhex(id));
+  const { boxKey, credential } = identityOf(id);
   return {
     id,
     incarnation,
     seq,
     status,
     address: ip === null ? null : { ip, port: 7946 },
-    boxKey: unhex(id),
+    boxKey,
     bytes,
     credential,
   };
@@ -93,6 +122,9 @@ export const verifier: RecordVerifier = {
     if (record.length !== RECORD_BYTES || credential.length !== CREDENTIAL_BYTES) return null;
     const id = hex(record.subarray(0, ID_BYTES));
     if (id !== hex(credential.subarray(0, ID_BYTES))) return null;
+    const key = hex(record);
+    const before = verified.get(key);
+    if (before !== undefined) return before;
     const view = new DataView(record.buffer, record.byteOffset);
     const ip = new TextDecoder().decode(record.subarray(46, 86)).replace(/\0+$/, '');
     const status = record[44] === 1 ? 'left' : 'alive';
@@ -103,7 +135,9 @@ export const verifier: RecordVerifier = {
       status,
       ip === '' ? null : ip,
     );
-    return { ...made, bytes: record };
+    const whole = { ...made, bytes: record };
+    verified.set(key, whole);
+    return whole;
   },
   verifyAccusation(bytes, credentialOf): Accusation | null {
     if (bytes.length !== 2 * ID_BYTES + 8) return null;
@@ -128,9 +162,9 @@ export function accusation(accuser: string, target: string, incarnation: number)
 
 export function sealerOf(self: string): Sealer {
   const wrap = (from: string, to: string, plaintext: Uint8Array): Uint8Array => {
-    const box = new Uint8Array(TAG_BYTES + plaintext.length);
-    box.set(unhex(from.slice(0, 16)));
-    box.set(unhex(to.slice(0, 16)), 8);
+    const box = Buffer.alloc(TAG_BYTES + plaintext.length);
+    box.write(from.slice(0, 16), 'hex');
+    box.write(to.slice(0, 16), 8, 'hex');
     box.set(plaintext, TAG_BYTES);
     return box;
   };
@@ -151,6 +185,10 @@ export class Disk implements Persistence {
   boot = 0;
   incarnation = 0;
   seq = 0;
+  /** Not every simulation restarts hosts: saving thousands of tables costs more than all else. */
+  keeps = true;
+  /** Sees each accusation that this host signs. */
+  onAccuse: (target: string, incarnation: number) => void = () => {};
   saved: readonly SavedMember[] = [];
   /** Null for a host that gives no address. */
   ip: string | null;
@@ -170,7 +208,7 @@ export class Disk implements Persistence {
   }
 
   saveMembers(members: Iterable<SavedMember>): void {
-    this.saved = [...members];
+    if (this.keeps) this.saved = [...members];
   }
 
   record(status: 'alive' | 'left', raiseAbove: number | null): VerifiedRecord {
@@ -185,7 +223,10 @@ export class Disk implements Persistence {
   signer(): Signer {
     return {
       ownRecord: (status, raiseAbove) => this.record(status, raiseAbove),
-      accuse: (target, incarnation) => accusation(this.id, target, incarnation),
+      accuse: (target, incarnation) => {
+        this.onAccuse(target, incarnation);
+        return accusation(this.id, target, incarnation);
+      },
     };
   }
 }

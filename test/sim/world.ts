@@ -3,9 +3,17 @@
  * that crash, restart, pause and leave. The same seed gives the same run, event for event. Milliseconds everywhere.
  */
 import type { SwimConfig } from '../../gossip/config.ts';
+import { KnownMesh } from '../../gossip/known.ts';
 import { Swim } from '../../gossip/swim.ts';
-import type { Address, DropReason, MemberState, SwimOutput } from '../../gossip/types.ts';
-import { Disk, idOf, ipOf, SeededRng, sealerOf, verifier } from './cheap-parts.ts';
+import type {
+  Address,
+  DropReason,
+  MemberState,
+  SavedMember,
+  SwimOutput,
+  VerifiedRecord,
+} from '../../gossip/types.ts';
+import { Disk, idOf, ipOf, makeRecord, numberOf, SeededRng, sealerOf, verifier } from './cheap-parts.ts';
 
 interface Event {
   readonly atMs: number;
@@ -67,6 +75,8 @@ export interface Host {
   /** Paused: the process stands still and its datagrams wait. */
   paused: boolean;
   readonly waiting: (() => void)[];
+  /** Its own clock: how fast it goes, and by how much it is ahead. */
+  readonly clock: { rate: number; aheadMs: number };
 }
 
 export interface WorldOptions {
@@ -74,7 +84,10 @@ export interface WorldOptions {
   readonly loss?: number;
   readonly latencyMs?: readonly [number, number];
   readonly config?: Partial<SwimConfig>;
+  readonly history?: boolean;
 }
+
+const savedOf = (r: VerifiedRecord): SavedMember => ({ record: r.bytes, credential: r.credential });
 
 export interface Sent {
   readonly from: number;
@@ -87,17 +100,27 @@ export class World {
   readonly hosts: Host[] = [];
   readonly rng: SeededRng;
   loss: number;
+  /** Probability of a second copy, and of a delay of up to two seconds, of a datagram. */
+  duplicated = 0;
+  delayed = 0;
   /** Whether a datagram of `from` reaches `to`; a partition or a one-way cut. */
   reaches: (from: number, to: number) => boolean = () => true;
   /** Sees every datagram that is sent. */
   onSend: (sent: Sent) => void = () => {};
   /** `SECONDS HOST: MEMBER STATE` for each change that a host saw. */
   readonly history: string[] = [];
+  /** Sees every output but datagrams, after the step that made it. */
+  onOutput: (host: Host, output: Exclude<SwimOutput, { type: 'send' }>) => void = () => {};
+  /** Sees every datagram before it may be lost. */
+  onSent: (from: number, bytes: Uint8Array) => void = () => {};
+  /** Sees every accusation signed. */
+  onAccuse: (accuser: number, target: number, incarnation: number) => void = () => {};
   readonly drops = new Map<DropReason, number>();
   datagrams = 0;
   readonly #agenda = new Agenda();
   readonly #options: WorldOptions;
   readonly #byIp = new Map<string, number>();
+  #known: KnownMesh | null = null;
   #digest = 0;
 
   constructor(options: WorldOptions = {}) {
@@ -109,11 +132,45 @@ export class World {
   /** Adds `count` hosts that join through host 0, `spacingMs` apart. */
   join(count: number, spacingMs = 20): void {
     for (let i = 0; i < count; i++) {
-      const n = this.hosts.length;
-      this.#byIp.set(ipOf(n), n);
-      this.hosts.push({ n, id: idOf(n), disk: new Disk(n), swim: null, life: 0, paused: false, waiting: [] });
+      const n = this.#addHost().n;
       this.at(this.nowMs + i * spacingMs, () => this.start(n, n === 0 ? [] : [0]));
     }
+  }
+
+  /** Begins with `count` hosts that have long met and settled. */
+  settle(count: number): void {
+    const records = Array.from({ length: count }, (_, n) => makeRecord(idOf(n), 1, 0));
+    this.#known = new KnownMesh(records, 1);
+    for (let n = 0; n < count; n++) {
+      const { disk } = this.#addHost();
+      disk.incarnation = 1;
+      disk.keeps = false;
+      this.start(n, []);
+    }
+  }
+
+  #addHost(): Host {
+    const n = this.hosts.length;
+    this.#byIp.set(ipOf(n), n);
+    const clock = { rate: 1, aheadMs: 0 };
+    const host: Host = {
+      n,
+      id: idOf(n),
+      disk: new Disk(n),
+      swim: null,
+      life: 0,
+      paused: false,
+      waiting: [],
+      clock,
+    };
+    host.disk.onAccuse = (target, incarnation) => this.onAccuse(n, numberOf(target), incarnation);
+    this.hosts.push(host);
+    return host;
+  }
+
+  /** The time that this host's clock shows. */
+  localMs(host: Host): number {
+    return this.nowMs * host.clock.rate + host.clock.aheadMs;
   }
 
   host(n: number): Host {
@@ -132,9 +189,11 @@ export class World {
     const host = this.host(n);
     const { disk } = host;
     const life = ++host.life;
+    const known = life === 1 ? this.#known?.records.get(host.id) : undefined;
+    if (life > 1 && !disk.keeps) disk.saved = [...(this.#known?.records.values() ?? [])].map(savedOf);
     const swim = new Swim(
       {
-        own: disk.record('alive', disk.incarnation),
+        own: known ?? disk.record('alive', disk.incarnation),
         sealer: sealerOf(host.id),
         verifier,
         signer: disk.signer(),
@@ -145,15 +204,16 @@ export class World {
           boxKey: new Uint8Array(32),
           address: { ip: ipOf(s), port: 7946 },
         })),
+        ...(known === undefined || this.#known === null ? {} : { known: this.#known }),
         ...(this.#options.config === undefined ? {} : { config: this.#options.config }),
       },
-      this.nowMs,
+      this.localMs(host),
     );
     host.swim = swim;
     const tick = (): void => {
       if (host.life !== life || host.swim === null) return;
       this.at(this.nowMs + 100, tick);
-      if (!host.paused) this.apply(host, swim.tick(this.nowMs));
+      if (!host.paused) this.apply(host, swim.tick(this.localMs(host)));
     };
     this.at(this.nowMs + this.rng.float() * 100, tick);
   }
@@ -164,7 +224,7 @@ export class World {
 
   leave(n: number): void {
     const host = this.host(n);
-    this.apply(host, this.swim(n).leave(this.nowMs));
+    this.apply(host, this.swim(n).leave(this.localMs(host)));
     host.swim = null;
   }
 
@@ -228,6 +288,18 @@ export class World {
     );
   }
 
+  /**
+   * The same for thousands of hosts, told by numbers and digests: as many alive as are up, nobody doubted, equal records.
+   */
+  agreeInShort(): boolean {
+    const { up } = this;
+    const digests = up[0]?.swim?.digests() ?? [];
+    return up.every(({ swim }) => {
+      const { alive, suspect } = swim!.stats().members;
+      return alive === up.length && suspect === 0 && swim!.digests().every((d, i) => d === digests[i]);
+    });
+  }
+
   /** What tells two runs apart: every datagram's bytes and time, in order. */
   get digest(): number {
     return this.#digest;
@@ -236,14 +308,15 @@ export class World {
   /** Delivers bytes to a host as the network would, at once. */
   deliver(to: number, bytes: Uint8Array, from: Address): void {
     const host = this.host(to);
-    if (host.swim !== null) this.apply(host, host.swim.datagram(this.nowMs, bytes, from));
+    if (host.swim !== null) this.apply(host, host.swim.datagram(this.localMs(host), bytes, from));
   }
 
   apply(host: Host, outputs: readonly SwimOutput[]): void {
     for (const o of outputs) {
+      if (o.type !== 'send') this.onOutput(host, o);
       if (o.type === 'send') this.#carry(host.n, o.to, o.bytes);
       else if (o.type === 'drop') this.drops.set(o.reason, (this.drops.get(o.reason) ?? 0) + 1);
-      else if (o.type === 'member')
+      else if (o.type === 'member' && this.#options.history !== false)
         this.history.push(
           `${(this.nowMs / 1000).toFixed(1)} ${host.n}: ${Number.parseInt(o.id.slice(56), 16)} ${host.swim?.member(o.id)?.state ?? 'gone'}`,
         );
@@ -252,6 +325,7 @@ export class World {
 
   #carry(from: number, address: Address, bytes: Uint8Array): void {
     this.datagrams += 1;
+    this.onSent(from, bytes);
     this.#fold(bytes);
     const to = this.#byIp.get(address.ip);
     if (to === undefined) return;
@@ -259,13 +333,15 @@ export class World {
     const lost = this.rng.float() < this.loss;
     const [least, most] = this.#options.latencyMs ?? [1, 10];
     const delayMs = least + this.rng.float() * (most - least);
+    const lateMs = this.delayed > 0 && this.rng.float() < this.delayed ? this.rng.float() * 2000 : 0;
+    const copies = this.duplicated > 0 && this.rng.float() < this.duplicated ? 2 : 1;
     if (lost || !this.reaches(from, to)) return;
     const arrive = (): void => {
       const host = this.host(to);
       if (host.paused) host.waiting.push(arrive);
       else this.deliver(to, bytes, { ip: ipOf(from), port: 7946 });
     };
-    this.at(this.nowMs + delayMs, arrive);
+    for (let copy = 0; copy < copies; copy++) this.at(this.nowMs + delayMs + lateMs + copy * most, arrive);
   }
 
   #fold(bytes: Uint8Array): void {
