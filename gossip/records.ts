@@ -15,8 +15,10 @@ import type { Outbound } from './outbox.ts';
 import { isHere, prefixOf } from './roster.ts';
 import type { VerifiedRecord } from './types.ts';
 
-/** A host that started or found itself behind compares after this, with somebody else, then half as often each time. */
-const CATCH_UP_MS = 2000;
+/** A host that started or found itself behind compares after this, with somebody else each time, then half as often. */
+const CATCH_UP_MS = 1000;
+/** Comparisons in which it was not behind before it does so less often: the other may have been behind too. */
+const CATCH_UP_ROUNDS = 6;
 /** Records asked for whose arrival within WANTED_MS is no news to others. */
 const MAX_WANTED = 4096;
 const WANTED_MS = 5000;
@@ -30,6 +32,7 @@ export class Records {
   /** When the next comparison is due. */
   #nextSyncMs: number;
   #syncIntervalMs = CATCH_UP_MS;
+  #roundsLeft = CATCH_UP_ROUNDS;
   /** Prefixes of records asked for, oldest first, and until when; bounded by MAX_WANTED. */
   readonly #wanted = new Map<string, number>();
   /** Prefixes to ask the sender of the datagram that is being read for; bounded by MAX_WANT. */
@@ -59,8 +62,16 @@ export class Records {
     this.#nextSyncMs = nowMs + this.#syncIntervalMs;
     const [m] = roster.pick(1, (candidate) => isHere(candidate) && candidate.channel.opened);
     if (m === undefined) return;
-    this.#syncIntervalMs = Math.min(this.#longestMs(), 2 * this.#syncIntervalMs);
+    this.#roundsLeft -= 1;
+    if (this.#roundsLeft <= 0) this.#syncIntervalMs = Math.min(this.#longestMs(), 2 * this.#syncIntervalMs);
     this.sync(m, nowMs);
+  }
+
+  /** Something was missed, or will have been: compares often again. */
+  catchUp(nowMs: number): void {
+    this.#roundsLeft = CATCH_UP_ROUNDS;
+    this.#syncIntervalMs = CATCH_UP_MS;
+    this.#nextSyncMs = Math.min(this.#nextSyncMs, nowMs + CATCH_UP_MS);
   }
 
   /** Takes note of a record to ask the sender of this datagram for; what does not fit is asked for another time. */
@@ -202,6 +213,8 @@ export class Records {
     let behind = false;
     const newer: VerifiedRecord[] = [];
     for (const entry of entries) {
+      // It verified what it lists.
+      sender.channel.credentialAcked(entry.id);
       const mine = this.#byPrefix(entry.id);
       const order = mine === undefined ? -1 : compareRecords(mine, entry);
       if (order < 0 && (mine !== undefined || !this.#core.roster.isForgotten(entry.id, entry))) {
@@ -214,10 +227,7 @@ export class Records {
       const listed = new Set(entries.map((e) => e.id));
       for (const record of this.#bucket(bucket)) if (!listed.has(prefixOf(record.id))) newer.push(record);
     }
-    if (behind) {
-      this.#syncIntervalMs = CATCH_UP_MS;
-      this.#nextSyncMs = Math.min(this.#nextSyncMs, nowMs + CATCH_UP_MS);
-    }
+    if (behind) this.catchUp(nowMs);
     this.#core.sendRecords(sender, newer.slice(0, MAX_WANT), false, nowMs);
   }
 

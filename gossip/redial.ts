@@ -18,6 +18,8 @@ const HEALING_DIALS = 8;
 /** To a seed that is not needed, for others are known. */
 const SPARE_CONTACT_INTERVAL_MS = 10_000;
 
+const isDead = (m: Member): boolean => m.state === 'dead';
+
 export class Redial {
   readonly #core: Core;
   readonly #doubt: Doubt;
@@ -38,18 +40,25 @@ export class Redial {
     const { config } = this.#core;
     if (nowMs >= this.#nextDialMs) {
       this.#nextDialMs = nowMs + config.deadDialIntervalMs;
-      this.#dial(1, (m) => m.state === 'dead', nowMs);
+      if (this.#isOneOfFew()) this.#dial(this.#core.roster.pickTroubled(1, isDead), nowMs);
     }
     if (nowMs >= this.#healingUntilMs || nowMs < this.#nextHealingMs) return;
     this.#nextHealingMs = nowMs + HEALING_INTERVAL_MS;
     const longMs = 2 * config.probeIntervalMs;
     const doubted = (m: Member): boolean => m.state === 'suspect' && nowMs - m.stateSinceMs >= longMs;
-    this.#dial(HEALING_DIALS, (m) => m.state === 'dead' || doubted(m), nowMs);
+    const missing = this.#core.roster.pickTroubled(
+      HEALING_DIALS + 1,
+      (m) => m.state === 'dead' || doubted(m),
+    );
+    // The last few are dead to few others: nobody else may dial them.
+    if (missing.length <= HEALING_DIALS || this.#isOneOfFew())
+      this.#dial(missing.slice(0, HEALING_DIALS), nowMs);
   }
 
   /** A dead member spoke. */
   healed(nowMs: number): void {
     this.#healingUntilMs = nowMs + HEALING_MS;
+    this.#records.catchUp(nowMs);
   }
 
   #dialContacts(nowMs: number): void {
@@ -60,10 +69,14 @@ export class Redial {
     for (const c of roster.contacts()) this.#records.sync(c, nowMs);
   }
 
-  #dial(most: number, whom: (m: Member) => boolean, nowMs: number): void {
+  /** By chance, so that the whole mesh dials as many as DEAD_DIALS. */
+  #isOneOfFew(): boolean {
     const { roster, parts } = this.#core;
-    if (parts.rng.float() >= Math.min(1, DEAD_DIALS / roster.hereCount())) return;
-    for (const m of roster.pickTroubled(most, whom)) {
+    return parts.rng.float() < DEAD_DIALS / roster.hereCount();
+  }
+
+  #dial(whom: readonly Member[], nowMs: number): void {
+    for (const m of whom) {
       const doubt = this.#doubt.about(m);
       if (doubt !== null) this.#core.send(m, [doubt, this.#records.digest()], nowMs);
     }
