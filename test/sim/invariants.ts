@@ -10,8 +10,8 @@ import type { MemberState } from '../../gossip/types.ts';
 import { numberOf } from './cheap-parts.ts';
 import type { Host, World } from './world.ts';
 
-/** Datagrams of one host in a second, at the worst: comparing records, and five for each member when a partition heals. */
-const mostPerSecond = (hosts: number): number => 200 + 5 * hosts;
+/** Datagrams of one host in a second, at the worst: records that others lack (core.ts bounds them), and what else it says. */
+const mostPerSecond = (hosts: number): number => Math.min(1024, 20 * hosts) + 200 + 2 * hosts;
 const MOST_NEWS = 4096;
 
 export class Breach extends Error {
