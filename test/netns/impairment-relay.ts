@@ -38,6 +38,8 @@ export interface RelayOptions {
   /** Only UDP datagrams to this port whose first byte is `touchType` are copied or damaged; null: all packets are. */
   readonly touchPort: number | null;
   readonly touchType?: number;
+  /** So many bytes at the start of a UDP payload are never damaged. */
+  readonly touchFrom?: number;
 }
 
 /** Packets by what became of them, all directions together. */
@@ -175,7 +177,7 @@ class Relay {
     if (fate === 'burst-lost') this.#counters.burstLost++;
     if (fate !== 'pass') return;
     if (flip !== null) {
-      flipBit(frame, flip);
+      flipBit(frame, flip, this.#options.touchFrom ?? 0);
       this.#counters.corrupted++;
     }
     const dueMs = nowMs + delayMs;
@@ -230,9 +232,9 @@ function udpOffset(frame: Uint8Array): number {
  * Flips one bit of the UDP payload (or of the last byte), and bends the UDP checksum by as much (RFC 1624), so that the
  * damage gets past the receiving kernel to the program that has to notice it.
  */
-function flipBit(frame: Uint8Array, part: number): void {
+function flipBit(frame: Uint8Array, part: number, spared: number): void {
   const udp = udpOffset(frame);
-  const from = udp === 0 ? frame.length - 1 : udp + 8;
+  const from = udp === 0 ? frame.length - 1 : Math.min(udp + 8 + spared, frame.length - 1);
   const bit = Math.floor(part * (frame.length - from) * 8);
   const at = from + (bit >> 3);
   if (udp > 0) {

@@ -28,7 +28,7 @@ export class Relay {
   static async start(
     topology: Topology,
     impairment: Impairment,
-    touch: Pick<RelayOptions, 'touchPort' | 'touchType'> = { touchPort: null },
+    touch: Pick<RelayOptions, 'touchPort' | 'touchType' | 'touchFrom'> = { touchPort: null },
   ): Promise<Relay> {
     const { router } = topology;
     for (const key of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding']) {

@@ -114,8 +114,11 @@ def udp_send(address, port, content, total, size, segments):
                 attempt += 1
                 if attempt > 200:
                     raise SystemExit(f"window {first}: {len(wanted)} never arrive")
-        for _ in range(3):
-            link.send(HEADER.pack(ASK, 0xFFFFFFFF, 0))
+        try:
+            for _ in range(3):
+                link.send(HEADER.pack(ASK, 0xFFFFFFFF, 0))
+        except ConnectionRefusedError:
+            pass  # the first was enough: the receiver has gone
     return {"bytes": count * size, "digest": digest.hexdigest(), "resent": resent}
 
 
