@@ -10,8 +10,11 @@ import type { MemberState } from '../../gossip/types.ts';
 import { numberOf } from './cheap-parts.ts';
 import type { Host, World } from './world.ts';
 
-/** Datagrams of one host in a second, at the worst: records that others lack (core.ts bounds them), and what else it says. */
-const mostPerSecond = (hosts: number): number => Math.min(1024, 20 * hosts) + 200 + 2 * hosts;
+/**
+ * Datagrams of one host in a second, at the worst, which is when it is the first to reach the other side of a partition:
+ * records that others lack (core.ts bounds them, in seconds of its own), and what it has, told to whoever compares.
+ */
+const mostPerSecond = (hosts: number): number => Math.min(2048, 20 * hosts) + 200 + 4 * hosts;
 const MOST_NEWS = 4096;
 
 export class Breach extends Error {

@@ -27,7 +27,7 @@ const IDLE_PACKETS = 5;
 const CRASH_KNOWN_MS = 25_000;
 const HEALED_MS = 15_000;
 const IDLE_MS = 10_000;
-const SETTLING_MS = 60_000;
+const SETTLING_MS = 600_000;
 const PATIENCE_MS = 300_000;
 
 export class Plan {
@@ -79,14 +79,18 @@ export class Plan {
     this.world.join(members, 20);
     this.world.run(members * 20);
     const tookMs = this.world.runUntil(() => this.world.agreeInShort(), PATIENCE_MS);
-    // The last news and comparisons of the joining are not idle.
-    this.world.run(SETTLING_MS);
     this.#gate(
       `${members} hosts that joined through one agree, after the last`,
       tookMs / 1000,
       PATIENCE_MS / 1000,
       ' s',
     );
+    // News of the joining is not idle.
+    const toldMs = this.world.runUntil(
+      () => this.world.up.every(({ swim }) => swim!.stats().broadcastQueue === 0),
+      SETTLING_MS,
+    );
+    this.#say(`     the last news of it was passed on ${toldMs / 1000} s later`);
   }
 
   #idle(): void {
