@@ -31,6 +31,7 @@ const SUITES = {
   sanitize: { run: runSanitized, root: true },
   netns: { ...tests('test/netns'), root: true },
   e2e: { ...tests('test/e2e'), root: true },
+  packaging: { ...tests('test/packaging'), root: true },
 };
 
 /** What the tests call, where it must be, and the Debian package that brings it. */
@@ -47,6 +48,7 @@ const TOOLS = [
   ['scapy3', 'python3-scapy'],
   ['zsh', 'zsh'],
   ['fish', 'fish'],
+  ['systemd-analyze', 'systemd'],
 ];
 const TOOL_FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 
