@@ -1,20 +1,32 @@
 /**
  * contacts.json: the hosts of the join token, so that a host that restarts before it has met anybody still knows where to
- * begin. Public keys and addresses only. Part of the composition root.
+ * begin. Public keys, addresses and names only; names are looked up again while nobody answers. Part of the composition
+ * root.
  */
-import type { Contact } from '../gossip/index.ts';
+import type { Contact, GossipNode } from '../gossip/index.ts';
+import { lookUp } from './agent-seeds.ts';
+import type { Clock } from './clock.ts';
 import { canonicalIp } from './endpoint.ts';
 import { nodeIdOf } from './identity/node-cert.ts';
 import { toHex } from './identity/sodium.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
-import type { Token } from './identity/token.ts';
+import { HOST_NAME, type Token } from './identity/token.ts';
 
 interface StoredContact {
   readonly id: string;
   readonly dhPk: string;
   readonly ip: string;
   readonly gossipPort: number;
+  /** A name that is looked up; absent in files of earlier versions. */
+  readonly host?: string | null;
 }
+
+/** A contact and the name under which it may be found elsewhere. */
+export interface NamedContact extends Contact {
+  readonly host: string | null;
+}
+
+const LOOK_AGAIN_MS = 15_000;
 
 export function writeContacts(state: StateDir, token: Token): void {
   const contacts = token.seeds.map(
@@ -23,6 +35,7 @@ export function writeContacts(state: StateDir, token: Token): void {
       dhPk: toHex(s.dhPk),
       ip: s.ip,
       gossipPort: s.gossipPort,
+      host: s.host,
     }),
   );
   state.write(STATE_FILE.contacts, `${JSON.stringify(contacts, null, 2)}\n`);
@@ -32,10 +45,11 @@ const isContact = (c: StoredContact): boolean =>
   /^[0-9a-f]{64}$/.test(c?.id) &&
   /^[0-9a-f]{64}$/.test(c?.dhPk) &&
   canonicalIp(String(c?.ip)) !== null &&
-  Number.isInteger(c?.gossipPort);
+  Number.isInteger(c?.gossipPort) &&
+  (c.host == null || HOST_NAME.test(c.host));
 
 /** @throws WeftError E_STATE for a damaged file */
-export function readContacts(state: StateDir): Contact[] {
+export function readContacts(state: StateDir): NamedContact[] {
   if (!state.has(STATE_FILE.contacts)) return [];
   let value: unknown;
   try {
@@ -49,5 +63,29 @@ export function readContacts(state: StateDir): Contact[] {
     id: c.id,
     boxKey: new Uint8Array(Buffer.from(c.dhPk, 'hex')),
     address: { ip: c.ip, port: c.gossipPort },
+    host: c.host ?? null,
   }));
+}
+
+/**
+ * Looks the names up now and again for as long as this host sees nobody else, each time going on to the next address that
+ * a name has. Returns what stops it.
+ */
+export function followNames(gossip: GossipNode, contacts: readonly NamedContact[], clock: Clock): () => void {
+  const named = contacts.filter(({ host }) => host !== null);
+  if (named.length === 0) return () => {};
+  let round = 0;
+  const look = async (): Promise<void> => {
+    if (gossip.swim.stats().members.alive > 1) return;
+    for (const { id, host, address } of named) {
+      const places = host === null ? [] : await lookUp(host, address.port, clock);
+      // A service's record names the sealed port; gossip keeps its own.
+      const ips = [...new Set([...places.map(({ ip }) => ip), address.ip])];
+      const ip = ips[round % ips.length] ?? address.ip;
+      gossip.swim.moveContact(id, { ip, port: address.port });
+    }
+    round += 1;
+  };
+  void look();
+  return clock.every(LOOK_AGAIN_MS, () => void look());
 }

@@ -3,7 +3,7 @@
  * set off. Part of the composition root.
  */
 import type { Logger } from 'pino';
-import { type Contact, GossipNode } from '../gossip/index.ts';
+import { GossipNode } from '../gossip/index.ts';
 import { readContacts } from './agent-contacts.ts';
 import type { Mesh } from './agent-mesh.ts';
 import { type Clock, systemRng } from './clock.ts';
@@ -34,7 +34,7 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
   const saved = loadMembers(state);
   if (saved.damaged)
     log.warn({ file: state.file(STATE_FILE.members) }, 'damaged; what is missing will be learned again');
-  const contacts: readonly Contact[] = readContacts(state);
+  const contacts = readContacts(state);
   try {
     return await GossipNode.start({
       own: trust.ownRecord('alive', null),

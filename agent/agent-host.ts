@@ -6,6 +6,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
+import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSnapshot } from './agent-metrics.ts';
@@ -14,7 +15,7 @@ import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
 import { createSessions } from './agent-sessions.ts';
-import { createHostToken } from './agent-token.ts';
+import { createHostToken, seedOfMember } from './agent-token.ts';
 import { isReleased, keyHolder, LiveView } from './agent-view.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config/schema.ts';
@@ -30,7 +31,6 @@ import { workerLayout } from './datapath/worker-layout.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import { AdmissionLog } from './identity/admission-log.ts';
-import { encodeRefused } from './identity/admission-reply.ts';
 import { Admitter } from './identity/admitter.ts';
 import { derivedMac } from './identity/derived-mac.ts';
 import { CAP } from './identity/node-cert.ts';
@@ -241,13 +241,12 @@ export class Agent {
       pings,
       clock,
       log,
+      selfName: identity.cert.name,
+      rootPk: identity.rootPk,
       admit: (tokenCert, request, dhPk) => {
-        if (!isAdmitter)
-          return encodeRefused(
-            'notAdmitter',
-            `host ${identity.cert.name} does not admit others; ask the host that made the token`,
-          );
+        if (!isAdmitter) return null;
         const outcome = admitter.handle(tokenCert, request, dhPk);
+        if (outcome.refused === 'notAdmitter') return null;
         if (outcome.admitted !== null) {
           log.info({ name: outcome.admitted.name, slot: outcome.admitted.slot }, 'admitted');
           events.add('admitted', outcome.admitted.name, 'joined with a token of this host');
@@ -274,6 +273,7 @@ export class Agent {
       onProbe: (sec) => metrics.observeProbe(sec),
     });
     this.#onStop('gossip', () => gossip.stop());
+    this.#onStop('names of seeds', followNames(gossip, readContacts(state), clock));
     this.#onStop('mesh', () => {
       saveReplays(state, sessions.replayEntries());
       mesh.stop();
@@ -304,7 +304,17 @@ export class Agent {
       clock,
       state: () => this.#state,
       createToken: (request) =>
-        createHostToken({ identity, segment, listen, gossipPort: config.gossipPort, clock }, request),
+        createHostToken(
+          {
+            identity,
+            segment,
+            listen,
+            gossipPort: config.gossipPort,
+            clock,
+            member: (name) => seedOfMember(gossip, peers, identity.meshId, name),
+          },
+          request,
+        ),
       leave: async () => {
         if (identity.root !== null)
           throw new WeftError(

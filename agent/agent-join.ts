@@ -6,11 +6,12 @@
 import { DgramAsPromised } from 'dgram-as-promised';
 import type { Logger } from 'pino';
 import { OpeningKey, ReplayWindow, SealingKey } from 'tun-tap';
+import { placesOf } from './agent-seeds.ts';
 import { silenceOf } from './agent-silence.ts';
 import { type Clock, systemRng } from './clock.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
-import { acceptAdmission, type JoinPlan, prepareJoin } from './identity/joiner.ts';
+import { acceptAdmission, type JoinPlan, passingRefusal, prepareJoin } from './identity/joiner.ts';
 import { parseNodeCert } from './identity/node-cert.ts';
 import type { Prefix } from './identity/prefix.ts';
 import type { StateDir } from './identity/state-dir.ts';
@@ -36,23 +37,79 @@ const KEY_BYTES = 32;
 /** Unsealed datagram types, as the session layer numbers them. */
 const KIND_OFFSET = 16;
 
+/** A seed that says nothing is left for the next one after this; the last one is waited for as long as it takes. */
+const NEXT_SEED_MS = 5000;
+/** Seeds that cannot reach the admitter, or are too busy, are asked again for this long. */
+const ASK_AGAIN_FOR_MS = 20_000;
+const ASK_AGAIN_GAP_MS = 1000;
+/** Of all seeds together: each costs NEXT_SEED_MS if it is silent. */
+const MAX_PLACES = 12;
+
+/** One address of one seed, and what came of asking there. */
+interface Place {
+  readonly seed: TokenSeed;
+  readonly endpoint: Endpoint;
+  /** What it said; null when it said nothing. */
+  answer: string | null;
+}
+
 /**
- * Joins: afterwards the state directory holds a member.
+ * Joins: afterwards the state directory holds a member. Seeds are asked in the token's order; the request is the same for
+ * all, and whoever counts the token answers it once, so a second answer is no second admission.
  * @throws WeftError E_REFUSED, E_UNREACHABLE, E_ADDRESS_IN_USE, E_RECORD
  */
 export async function join(options: JoinOptions): Promise<void> {
-  const { state, token, name, address } = options;
+  const { state, token, name, address, clock } = options;
   const plan = prepareJoin(state, token, name, address, systemRng);
-  for (const seed of token.seeds) {
-    const reply = await ask(options, plan, seed);
-    if (reply !== null) return acceptAdmission(state, token, plan, reply, options.clock);
+  const startMs = clock.monotonicMs();
+  const places = await placesOfToken(options);
+  for (let isFirst = true; ; isFirst = false) {
+    // Later only those that answered: the others have had their time.
+    const asked = places.filter((place) => isFirst || place.answer !== null);
+    for (const place of asked) {
+      const limitMs = place === places.at(-1) && isFirst ? null : NEXT_SEED_MS;
+      const reply = await ask(options, plan, place, limitMs);
+      if (reply === null) continue;
+      place.answer = passingRefusal(reply);
+      if (place.answer === null) return acceptAdmission(state, token, plan, reply, clock);
+    }
+    const answered = places.some((place) => place.answer !== null);
+    if (!answered || clock.monotonicMs() - startMs >= ASK_AGAIN_FOR_MS)
+      throw await notAdmitted(places, clock);
+    await new Promise<void>((resolve) => clock.after(ASK_AGAIN_GAP_MS, resolve));
   }
-  throw await unanswered(token, options.clock);
+}
+
+/** Every address of every seed that this host's socket can reach, in the token's order. */
+async function placesOfToken({ token, clock, listen }: JoinOptions): Promise<Place[]> {
+  const isV6 = listen.ip.includes(':');
+  const found = await Promise.all(
+    token.seeds.map(async (seed) => {
+      const endpoints = await placesOf({ host: seed.host, ip: seed.ip, port: seed.sealedPort }, clock);
+      return endpoints.map((endpoint): Place => ({ seed, endpoint, answer: null }));
+    }),
+  );
+  const places = found.flat();
+  const reachable = places.filter(({ endpoint }) => endpoint.ip.includes(':') === isV6);
+  return (reachable.length > 0 ? reachable : places).slice(0, MAX_PLACES);
+}
+
+/** Nobody admitted this host: what each seed said, or why they are silent. */
+async function notAdmitted(places: readonly Place[], clock: Clock): Promise<WeftError> {
+  const said = places.flatMap(({ endpoint, answer }) =>
+    answer === null ? [] : `${formatEndpoint(endpoint)}: ${answer}`,
+  );
+  if (said.length === 0) return unanswered(places, clock);
+  const silent = places
+    .filter(({ answer }) => answer === null)
+    .map(({ endpoint }) => formatEndpoint(endpoint));
+  const rest = silent.length === 0 ? '' : `; no answer from ${silent.join(', ')}`;
+  return new WeftError('E_REFUSED', `refused by every seed that answered: ${said.join('; ')}${rest}`);
 }
 
 /** What to say when no seed answered: another mesh, no agent, or no path. */
-async function unanswered(token: Token, clock: Clock): Promise<WeftError> {
-  const seeds = token.seeds.map((s) => ({ ip: s.ip, port: s.sealedPort }));
+async function unanswered(places: readonly Place[], clock: Clock): Promise<WeftError> {
+  const seeds = places.map(({ endpoint }) => endpoint);
   const names = seeds.map(formatEndpoint).join(', ');
   const silences = await Promise.all(seeds.map((seed) => silenceOf(seed, clock)));
   if (silences.includes('open'))
@@ -72,7 +129,12 @@ async function unanswered(token: Token, clock: Clock): Promise<WeftError> {
 }
 
 /** The reply of one seed, or null when it did not answer in time. */
-async function ask(options: JoinOptions, plan: JoinPlan, seed: TokenSeed): Promise<Uint8Array | null> {
+async function ask(
+  options: JoinOptions,
+  plan: JoinPlan,
+  { seed, endpoint }: Place,
+  limitMs: number | null,
+): Promise<Uint8Array | null> {
   const { token, clock, listen, log } = options;
   const socket = DgramAsPromised.createSocket({ type: listen.ip.includes(':') ? 'udp6' : 'udp4' });
   try {
@@ -94,8 +156,10 @@ async function ask(options: JoinOptions, plan: JoinPlan, seed: TokenSeed): Promi
   let opening: { readonly index: number; readonly key: OpeningKey } | null = null;
   return new Promise((resolve) => {
     let stopTimer: () => void = () => {};
+    let stopLimit: () => void = () => {};
     const finish = (reply: Uint8Array | null): void => {
       stopTimer();
+      stopLimit();
       sessions.close();
       opening?.key.destroy();
       socket.socket.removeAllListeners('message');
@@ -134,7 +198,8 @@ async function ask(options: JoinOptions, plan: JoinPlan, seed: TokenSeed): Promi
       if (plain !== null) carryOut(sessions.control(now, index, counter, plain, bytes.length, source, true));
     });
     stopTimer = clock.every(TICK_MS, () => carryOut(sessions.tick(clock.monotonicMs())));
-    const target = { dhPk: seed.dhPk, signPk: seed.signPk, endpoint: { ip: seed.ip, port: seed.sealedPort } };
+    if (limitMs !== null) stopLimit = clock.after(limitMs, () => finish(null));
+    const target = { dhPk: seed.dhPk, signPk: seed.signPk, endpoint };
     carryOut(sessions.startJoin(clock.monotonicMs(), target, token.cert.record.bytes, plan.request));
   });
 }

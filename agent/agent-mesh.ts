@@ -6,9 +6,10 @@
 import type { Logger } from 'pino';
 import { KIND, sendDatagram } from 'tun-tap';
 import type { GossipNode, Member } from '../gossip/index.ts';
+import { Forward } from './agent-forward.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, systemRng } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import type { ControlMessage } from './datapath/data-plane-types.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -35,8 +36,10 @@ export interface MeshParts {
   readonly pings: Pings;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Answers a host that asks to join. */
-  readonly admit: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array;
+  /** Answers a host that asks to join; null when another host counts its token. */
+  readonly admit: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array | null;
+  readonly selfName: string;
+  readonly rootPk: Uint8Array;
   readonly onHandshake: (result: 'ok' | 'timeout' | 'refused', durationSec: number) => void;
 }
 
@@ -51,6 +54,7 @@ export interface ControlTraffic {
 
 export class Mesh {
   readonly #p: MeshParts;
+  readonly #forward: Forward;
   #gossip: GossipNode | null = null;
   #cancel: (() => void)[] = [];
   readonly sent: { readonly control: ControlTraffic; readonly handshake: ControlTraffic } = {
@@ -60,6 +64,26 @@ export class Mesh {
 
   constructor(parts: MeshParts) {
     this.#p = parts;
+    const { meshId, rootPk, selfName, clock, sessions, peers, admit } = parts;
+    this.#forward = new Forward({
+      meshId,
+      rootPk,
+      selfName,
+      clock,
+      rng: systemRng,
+      admitters: () =>
+        peers.members().flatMap(({ id, state }) => (state === 'up' && this.#mayAdmit(id) ? id : [])),
+      nameOf: (id) => peers.byId(id)?.name ?? `host ${id.slice(0, 8)}`,
+      tell: (id, reply, body) => this.#carryOut(sessions.tell(clock.monotonicMs(), id, reply, body)),
+      answer: (joinId, reply) => this.#carryOut(sessions.reply(clock.monotonicMs(), joinId, reply)),
+      decide: admit,
+    });
+  }
+
+  #mayAdmit(id: string): boolean {
+    const member = this.#gossip?.swim.member(id);
+    const cert = member === undefined ? null : this.#p.trust.certOf(member.record.credential);
+    return cert !== null && (cert.caps & CAP.admit) !== 0;
   }
 
   /** Begins to act on what gossip finds and workers hand up. */
@@ -70,7 +94,10 @@ export class Mesh {
     this.#p.paths.start();
     this.#cancel = [
       () => this.#p.paths.stop(),
-      clock.every(TICK_MS, () => this.#carryOut(sessions.tick(clock.monotonicMs()))),
+      clock.every(TICK_MS, () => {
+        this.#carryOut(sessions.tick(clock.monotonicMs()));
+        this.#forward.tick(clock.monotonicMs());
+      }),
       clock.every(ACTIVITY_MS, () => this.#reportActivity()),
     ];
     for (const member of gossip.swim.members()) this.memberChanged(member.id);
@@ -274,7 +301,7 @@ export class Mesh {
   #event(
     o: Exclude<SessionOutput, { kind: 'send' | 'installReceive' | 'removeReceive' | 'installTransmit' }>,
   ): void {
-    const { dataPlane, peers, clock, log, sessions } = this.#p;
+    const { dataPlane, peers, clock, log } = this.#p;
     const peer = 'peer' in o ? peers.byId(o.peer) : undefined;
     switch (o.kind) {
       case 'clearTransmit':
@@ -315,10 +342,10 @@ export class Mesh {
       case 'rtt':
         if (peer !== undefined) peer.rttMs = o.ms;
         return;
-      case 'joinRequest': {
-        const reply = this.#p.admit(o.tokenCert, o.body, o.dhPk);
-        return this.#carryOut(sessions.reply(clock.monotonicMs(), o.joinId, reply));
-      }
+      case 'joinRequest':
+        return this.#forward.joinRequest(o.joinId, o.tokenCert, o.body, o.dhPk);
+      case 'message':
+        return this.#forward.message(o.peer, o.reply, o.body);
       case 'drop':
         // A datagram of an unknown index was counted by the worker that received it.
         if (o.reason !== 'unknown_index') dataPlane.drop('receive', o.reason);

@@ -1,17 +1,21 @@
 /**
- * `weft token create` on the running agent that holds the mesh's root: this host is the token's first seed and counts its
- * uses. Part of the composition root.
+ * `weft token create` on the running agent that holds the mesh's root: this host counts the token's uses. Its seeds are
+ * this host or the members that the request names; a seed that does not count passes requests on. Part of the composition
+ * root.
  */
+import type { GossipNode } from '../gossip/index.ts';
 import { type Clock, systemRng } from './clock.ts';
 import type { TokenReport, TokenRequest } from './control/api-types.ts';
-import { type Endpoint, formatEndpoint } from './endpoint.ts';
+import { type Endpoint, parseEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import { BACKDATE_MS } from './identity/genesis.ts';
 import { CAP } from './identity/node-cert.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
+import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { toHex } from './identity/sodium.ts';
-import { createToken } from './identity/token.ts';
+import { createToken, HOST_NAME, placeText, type TokenSeed } from './identity/token.ts';
+import type { PeerTable } from './peer/peer-table.ts';
 
 export interface TokenParts {
   readonly identity: NodeIdentity;
@@ -19,11 +23,57 @@ export interface TokenParts {
   readonly listen: Endpoint;
   readonly gossipPort: number;
   readonly clock: Clock;
+  /** Another member by its name, with its keys and where it listens; null if there is none. */
+  readonly member: (name: string) => TokenSeed | null;
+}
+
+/** `MEMBER`, `MEMBER=HOST` or `MEMBER=HOST:PORT`; HOST is an address or a name. */
+const SEED = /^(?<name>[a-z0-9-]+)(?:=(?<where>.+))?$/;
+
+/** @throws WeftError E_NOT_FOUND, E_REQUEST */
+function seedOf(parts: TokenParts, text: string): TokenSeed {
+  const { name = '', where } = SEED.exec(text)?.groups ?? {};
+  const seed = name === parts.identity.cert.name ? ownSeed(parts) : parts.member(name);
+  if (seed === null)
+    throw new WeftError('E_NOT_FOUND', `no member '${name}' that could be a seed: see \`weft members\``);
+  if (where === undefined) return seed;
+  const place = parseEndpoint(where, seed.sealedPort);
+  if (place !== null) return { ...seed, ip: place.ip, sealedPort: place.port };
+  const [host = '', port = String(seed.sealedPort), ...rest] = where.split(':');
+  const sealedPort = Number(port);
+  if (rest.length > 0 || !HOST_NAME.test(host) || !(sealedPort >= 1 && sealedPort <= 65_535))
+    throw new WeftError('E_REQUEST', `seed '${text}': after = comes an address or a name, and perhaps :PORT`);
+  return { ...seed, host, sealedPort };
+}
+
+/** What a token says of a member that is to be a seed; null for one that is not there. */
+export function seedOfMember(
+  gossip: GossipNode,
+  peers: PeerTable,
+  meshId: Uint8Array,
+  name: string,
+): TokenSeed | null {
+  const peer = peers.members().find((p) => p.name === name);
+  const member = peer === undefined ? undefined : gossip.swim.member(peer.id);
+  const at = member === undefined ? undefined : parseNodeState(member.record.bytes, meshId)?.endpoints[0];
+  if (peer === undefined || at === undefined || member?.state !== 'alive') return null;
+  return { ...at, dhPk: peer.dhPk, signPk: peer.signPk, host: null };
+}
+
+function ownSeed({ identity, listen, gossipPort }: TokenParts): TokenSeed {
+  return {
+    ip: listen.ip,
+    sealedPort: listen.port,
+    gossipPort,
+    dhPk: identity.keys.dh.publicKey,
+    signPk: identity.keys.sign.publicKey,
+    host: null,
+  };
 }
 
 /** @throws WeftError E_REFUSED on a host without the root, E_NOT_FOUND for another segment */
 export function createHostToken(parts: TokenParts, request: TokenRequest): TokenReport {
-  const { identity, segment, listen, gossipPort, clock } = parts;
+  const { identity, segment, clock } = parts;
   if (identity.root === null)
     throw new WeftError(
       'E_REFUSED',
@@ -31,6 +81,8 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
     );
   if (request.segment !== null && request.segment !== String(segment.vni))
     throw new WeftError('E_NOT_FOUND', `this mesh has no segment '${request.segment}', only ${segment.vni}`);
+  const seeds =
+    request.seeds.length === 0 ? [ownSeed(parts)] : request.seeds.map((text) => seedOf(parts, text));
   const now = Math.max(clock.wallMs(), identity.trust.nowMs());
   const expiresAt = now + request.ttlMs;
   const { text, cert } = createToken(
@@ -42,15 +94,7 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
       psk: identity.psk,
       policySeq: identity.policy.seq,
       policyId: identity.policy.id,
-      seeds: [
-        {
-          ip: listen.ip,
-          sealedPort: listen.port,
-          gossipPort,
-          dhPk: identity.keys.dh.publicKey,
-          signPk: identity.keys.sign.publicKey,
-        },
-      ],
+      seeds,
       notBeforeMs: now - BACKDATE_MS,
       expiresMs: expiresAt,
       uses: request.uses,
@@ -73,7 +117,7 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
     namePrefix: request.namePrefix,
     vnis: [segment.vni],
     allow: request.allow,
-    seeds: [formatEndpoint(listen)],
+    seeds: seeds.map((s) => placeText(s)),
     admitter: identity.cert.name,
   };
 }

@@ -172,6 +172,16 @@ export class Roster {
     this.#count(contact.address, 1);
   }
 
+  /** A seed that has no record yet was looked up again and is elsewhere. */
+  moveContact(id: string, address: Address): void {
+    const held = this.#contacts.get(id);
+    if (held === undefined || sameAddress(held.contact.address, address)) return;
+    this.#count(held.contact.address, -1);
+    this.#count(address, 1);
+    this.#seeds.set(id, address);
+    this.#contacts.set(id, { ...held, contact: { ...held.contact, address } });
+  }
+
   /** A first record: a seed that was only a contact keeps its channel. */
   add(record: VerifiedRecord, nowMs: number): Member {
     const { id } = record;

@@ -133,6 +133,11 @@ export class Swim {
     return this.#core.take();
   }
 
+  /** A contact's name was looked up again; nothing changes for one that has been met. */
+  moveContact(id: string, address: Address): void {
+    this.#core.roster.moveContact(id, address);
+  }
+
   /** The data plane heard an authenticated packet: that outweighs doubt for two probe intervals. */
   heard(id: string): void {
     const m = this.#core.roster.member(id);

@@ -146,6 +146,8 @@ export interface TokenRequest {
   readonly namePrefix: string | null;
   readonly segment: string | null;
   readonly allow: readonly TokenRight[];
+  /** `MEMBER`, `MEMBER=HOST` or `MEMBER=HOST:PORT`, at most 4; empty: the host that makes the token. */
+  readonly seeds: readonly string[];
 }
 
 /** The answer to `POST /v1/tokens`. */
@@ -161,7 +163,7 @@ export interface TokenReport {
   readonly namePrefix: string | null;
   readonly vnis: readonly number[];
   readonly allow: readonly TokenRight[];
-  /** `IP:PORT` of the hosts a joiner asks. */
+  /** `IP:PORT` or `NAME:PORT` of the hosts a joiner asks. */
   readonly seeds: readonly string[];
   /** Name of the host that counts the uses. */
   readonly admitter: string;

@@ -34,6 +34,7 @@ const tokenRequest = z.strictObject({
     .array(z.enum(['bridge']))
     .max(8)
     .default([]),
+  seeds: z.array(z.string().min(1).max(330)).max(4).default([]),
 });
 
 const vtepRequest = z.strictObject({

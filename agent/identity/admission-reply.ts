@@ -26,6 +26,7 @@ export const REFUSAL = {
   tooFast: 14,
   notAdmitter: 15,
   noAddressLeft: 16,
+  admitterUnreachable: 17,
 } as const;
 
 export type RefusalCode = keyof typeof REFUSAL;

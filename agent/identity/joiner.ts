@@ -125,7 +125,13 @@ export function acceptAdmission(
 }
 
 /** Refusals that the next attempt, or another seed, may not repeat: the request stays, for its slot may be given. */
-const PASSING: readonly number[] = [REFUSAL.notAdmitter, REFUSAL.tooFast];
+const PASSING: readonly number[] = [REFUSAL.notAdmitter, REFUSAL.tooFast, REFUSAL.admitterUnreachable];
+
+/** Why a seed could not let this host in at this moment; null for an answer that is final. */
+export function passingRefusal(reply: Uint8Array): string | null {
+  const answer = decodeAdmissionReply(reply);
+  return answer !== null && !answer.admitted && PASSING.includes(answer.code) ? answer.text : null;
+}
 
 /** After a final refusal nothing of the attempt stays, so that the next token starts afresh. */
 function forgetJoin(state: StateDir): void {

@@ -5,6 +5,7 @@
  *
  *   u8 version = 1 | block TokenCert | token seed[32] | mesh id[32] | root pk[32] | root nonce[16] | psk[32]
  *   u64 policy seq | policy id[32] | u8 seeds (<=4): ip[16] u16 sealed port u16 gossip port dh pk[32] sign pk[32]
+ *   only if a seed has a name: u8 names (<=4): u8 which seed, text name (<=253)
  *   u32 crc32 of everything before
  *
  * TokenCert body: token pk[32] | u64 nbf ms | u64 exp ms | u32 uses | u8 count (1 strict, 2 each) | counting admitter[32]
@@ -13,7 +14,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { Clock, Rng } from '../clock.ts';
-import { ipFromBytes, ipToBytes } from '../endpoint.ts';
+import { formatEndpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { CAP, MAX_CERT_VNIS, MAX_NAME_BYTES } from './node-cert.ts';
@@ -25,10 +26,15 @@ const PREFIX = 'weft1_';
 const VERSION = 1;
 const MAX_SEEDS = 4;
 const MAX_TOKEN_CERT = 512;
-/** A token of four seeds has 1,300 characters. */
+const MAX_HOST_BYTES = 253;
+/** A token of four seeds has 1,300 characters, and 2,700 if they have the longest names. */
 const MAX_TOKEN_TEXT = 4096;
 /** A clock may be this much behind the one that made the token. */
 const CLOCK_LEEWAY_MS = 600_000;
+
+/** Labels of letters, digits, hyphens and underscores, as DNS has them; not an address. */
+export const HOST_NAME =
+  /^(?=.{1,253}$)(?![\d.]+$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*$/i;
 
 export interface TokenSeed {
   readonly ip: string;
@@ -36,6 +42,15 @@ export interface TokenSeed {
   readonly gossipPort: number;
   readonly dhPk: Uint8Array;
   readonly signPk: Uint8Array;
+  /** A name that is looked up before `ip` is tried: of a host (A, AAAA), or of a service when it begins with `_` (SRV). */
+  readonly host: string | null;
+}
+
+/** Where a seed is, for a person. */
+export function placeText(seed: TokenSeed): string {
+  return seed.host === null
+    ? formatEndpoint({ ip: seed.ip, port: seed.sealedPort })
+    : `${seed.host}:${seed.sealedPort}`;
 }
 
 export interface TokenCert {
@@ -180,6 +195,10 @@ export function createToken(
   w.list(options.seeds.slice(0, MAX_SEEDS), (s) =>
     w.bytes(ipToBytes(s.ip)).u16(s.sealedPort).u16(s.gossipPort).bytes(s.dhPk).bytes(s.signPk),
   );
+  const named = options.seeds
+    .slice(0, MAX_SEEDS)
+    .flatMap(({ host }, index) => (host === null ? [] : [{ host, index }]));
+  if (named.length > 0) w.list(named, ({ host, index }) => w.u8(index).text(host));
   const body = w.finish();
   const bytes = new ByteWriter().bytes(body).u32(crc32(body)).finish();
   const cert = parseTokenCert(certBytes, options.meshId, options.rootPk);
@@ -245,10 +264,18 @@ function readToken(body: Uint8Array): Token | null {
       gossipPort: r.u16(),
       dhPk: r.bytes(32),
       signPk: r.bytes(32),
+      host: null,
     })),
   };
+  const names =
+    r.remaining === 0 ? [] : r.list(MAX_SEEDS, () => ({ index: r.u8(), host: r.text(MAX_HOST_BYTES) }));
+  if (names.some(({ index, host }) => token.seeds[index] === undefined || !HOST_NAME.test(host))) return null;
   if (!r.done || !equalBytes(meshIdOf(token.rootPk, token.rootNonce), token.meshId)) return null;
   const cert = parseTokenCert(certBytes, token.meshId, token.rootPk);
   if (cert === null || !equalBytes(signingKeyPair(token.seed).publicKey, cert.tokenPk)) return null;
-  return { ...token, cert };
+  const seeds = token.seeds.map((seed, i) => ({
+    ...seed,
+    host: names.find(({ index }) => index === i)?.host ?? null,
+  }));
+  return { ...token, seeds, cert };
 }

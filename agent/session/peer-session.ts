@@ -355,6 +355,8 @@ export class PeerSession {
       this.#sendControl(nowMs, CONTROL.response, body, packet.from);
     } else if (kind === CONTROL.response) {
       if (this.path.answered(nowMs, packet.from, body)) this.#moved();
+    } else if (kind === CONTROL.request || kind === CONTROL.reply) {
+      this.#ctx.emit({ kind: 'message', peer: this.id, reply: kind === CONTROL.reply, body: body.slice() });
     } else if (kind !== CONTROL.keepalive) {
       this.#ctx.drop('garbage');
     }
@@ -376,6 +378,13 @@ export class PeerSession {
     if (bytes === null) return;
     this.#ctx.emit({ kind: 'send', to, bytes });
     this.#liveness.sent(nowMs, false);
+  }
+
+  /** A request or a reply to the member; it may be lost like any datagram. False without a session. */
+  tell(nowMs: number, reply: boolean, body: Uint8Array): boolean {
+    if (this.#ring.current === null) return false;
+    this.#sendControl(nowMs, reply ? CONTROL.reply : CONTROL.request, body, this.path.endpoint);
+    return true;
   }
 
   #probe(nowMs: number): void {

@@ -285,6 +285,16 @@ export class SessionManager {
     return this.#ctx.takeOutputs();
   }
 
+  /**
+   * A request or a reply to a member, once; without a session it goes nowhere.
+   * @throws RangeError when the body does not fit into one datagram (MAX_CONTROL_BODY)
+   */
+  tell(nowMs: number, id: string, reply: boolean, body: Uint8Array): SessionOutput[] {
+    if (body.length > MAX_CONTROL_BODY) throw new RangeError(`a message of ${body.length} bytes to a member`);
+    this.#peers.get(id)?.tell(nowMs, reply, body);
+    return this.#ctx.takeOutputs();
+  }
+
   tick(nowMs: number): SessionOutput[] {
     for (const session of this.#peers.values()) session.tick(nowMs);
     this.#joins.tick(nowMs);

@@ -136,6 +136,8 @@ export type SessionOutput =
   | { readonly kind: 'joinReply'; readonly body: Uint8Array; readonly certificates: readonly Uint8Array[] }
   /** No answer to `startJoin` in time: `handshake` when the seed never answered, `request` when it did but sent no reply. */
   | { readonly kind: 'joinFailed'; readonly stage: 'handshake' | 'request' }
+  /** A member's request or reply inside its session (identity/forwarded.ts); it may come twice. */
+  | { readonly kind: 'message'; readonly peer: string; readonly reply: boolean; readonly body: Uint8Array }
   /** An unusable datagram, to be counted once. */
   | { readonly kind: 'drop'; readonly reason: SessionDrop };
 

@@ -112,7 +112,14 @@ test('metrics are the exposition text with its content type', async () => {
 });
 
 test('a token request reaches the agent as it was meant', async () => {
-  const wish = { ttlMs: 60_000, uses: 3, namePrefix: 'web-', segment: null, allow: ['bridge'] };
+  const wish = {
+    ttlMs: 60_000,
+    uses: 3,
+    namePrefix: 'web-',
+    segment: null,
+    allow: ['bridge'],
+    seeds: ['alpha=seed.example.com'],
+  };
   const answer = await ask('POST', '/v1/tokens', JSON.stringify(wish), {
     'content-type': 'application/json',
   });

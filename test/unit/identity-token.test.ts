@@ -62,6 +62,26 @@ test('space and line ends around a token do not matter', () => {
   assert.deepEqual(parseToken(`  ${good}\r\n`, world.clock).psk, world.mesh.psk);
 });
 
+test('a seed may have a name, of a host or of a service, and others none', () => {
+  const [seed] = world.token().seeds;
+  assert.ok(seed !== undefined);
+  const hosts = [null, 'seed.example.com', '_weft._udp.example.com', 'x'.repeat(63)];
+  const text = world.tokenText({ seeds: hosts.map((host) => ({ ...seed, host })) });
+  assert.deepEqual(
+    parseToken(text, world.clock).seeds.map((s) => s.host),
+    hosts,
+  );
+});
+
+test('a token whose seed has a name that DNS cannot have is damaged', () => {
+  const [seed] = world.token().seeds;
+  assert.ok(seed !== undefined);
+  for (const host of ['a b', '', '10.0.0.1', 'a..b', '-a', 'x'.repeat(64), 'a\n']) {
+    const text = world.tokenText({ seeds: [{ ...seed, host }] });
+    assert.throws(() => parseToken(text, world.clock), { code: 'E_TOKEN' }, JSON.stringify(host));
+  }
+});
+
 test('a token carries four seeds of either family, and no more', () => {
   const [seed] = world.token().seeds;
   assert.ok(seed !== undefined);

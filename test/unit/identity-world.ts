@@ -153,6 +153,7 @@ export class World {
           gossipPort: 7946,
           dhPk: mesh.keys.dh.publicKey,
           signPk: mesh.keys.sign.publicKey,
+          host: null,
         },
       ],
       notBeforeMs: this.clock.wall,

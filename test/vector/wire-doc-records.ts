@@ -105,6 +105,7 @@ export const token = createToken(
         gossipPort: 7946,
         dhPk: alpha.dh.publicKey,
         signPk: alpha.sign.publicKey,
+        host: null,
       },
     ],
   },

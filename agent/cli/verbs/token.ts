@@ -13,6 +13,7 @@ interface Flags {
   readonly namePrefix?: string;
   readonly segment?: string;
   readonly allow?: readonly TokenRight[];
+  readonly seed?: readonly string[];
   readonly out?: string;
   readonly json?: boolean;
 }
@@ -43,6 +44,12 @@ export function addToken(program: Command, context: Context): void {
         'bridge',
       ]),
     )
+    .addOption(
+      new Option(
+        '--seed <member...>',
+        'whom joining hosts ask, in this order, at most 4 (default: this host): MEMBER, or MEMBER=HOST[:PORT] with an address or a name',
+      ),
+    )
     .option('--out <file>', 'write it there, mode 0600, instead of printing it')
     .option('--json', 'one JSON object, the token among its fields')
     .addHelpText('after', '\nExample:\n  weft token create --ttl 1h --uses 3 --out /root/token')
@@ -53,6 +60,7 @@ export function addToken(program: Command, context: Context): void {
         namePrefix: flags.namePrefix ?? null,
         segment: flags.segment ?? null,
         allow: flags.allow ?? [],
+        seeds: flags.seed ?? [],
       };
       const report = await context.client().send<TokenReport>('POST', '/v1/tokens', request);
       if (flags.out !== undefined) await writeTokenFile(flags.out, report.token);
