@@ -1,0 +1,60 @@
+/** Rule sets for the router's nft that take traffic between hosts apart. All datagrams between hosts pass its forward hook. */
+import type { World } from './scenario.ts';
+
+const table = (rules: readonly string[]): string => `table inet faults {
+  chain forward { type filter hook forward priority 0;
+${rules.map((rule) => `    ${rule}`).join('\n')}
+  }
+}`;
+
+const address = (world: World, index: number): string => world.mesh.host(index).node.address;
+
+/** Nothing passes from any of `from` to any of `to`. */
+export function oneWay(world: World, from: readonly number[], to: readonly number[]): string {
+  const list = (indexes: readonly number[]): string =>
+    `{ ${indexes.map((i) => address(world, i)).join(', ')} }`;
+  return table([`ip saddr ${list(from)} ip daddr ${list(to)} drop`]);
+}
+
+/** Two sides that do not hear each other. */
+export function partition(world: World, one: readonly number[], other: readonly number[]): string {
+  const list = (indexes: readonly number[]): string =>
+    `{ ${indexes.map((i) => address(world, i)).join(', ')} }`;
+  return table([
+    `ip saddr ${list(one)} ip daddr ${list(other)} drop`,
+    `ip saddr ${list(other)} ip daddr ${list(one)} drop`,
+  ]);
+}
+
+/** Of all that passes so many in a hundred are lost, each way. */
+export function loss(percent: number): string {
+  return table([`numgen random mod 100 < ${percent} drop`]);
+}
+
+/** IP packets longer than this vanish without a word. */
+export function blackHole(longest: number): string {
+  return table([`meta length > ${longest} drop`]);
+}
+
+/** A host seems to be elsewhere: its address as others see it, and, if given, its sealed port. No connection tracking. */
+export function moved(world: World, index: number, seen: string, port: number | null): string {
+  const real = address(world, index);
+  const sport = port === null ? '' : `udp sport 7947 udp sport set ${port}`;
+  const dport = port === null ? '' : `udp dport ${port} udp dport set 7947`;
+  const lines = [
+    `    ip saddr ${real} ${sport} ip saddr set ${seen}`,
+    ...(port === null ? [] : [`    ip saddr ${real} udp sport 7946 ip saddr set ${seen}`]),
+  ];
+  const back = [
+    `    ip daddr ${seen} ${dport} ip daddr set ${real}`,
+    ...(port === null ? [] : [`    ip daddr ${seen} udp dport 7946 ip daddr set ${real}`]),
+  ];
+  return `table inet faults {
+  chain first { type filter hook prerouting priority -300;
+${back.join('\n')}
+  }
+  chain last { type filter hook postrouting priority 300;
+${lines.join('\n')}
+  }
+}`;
+}

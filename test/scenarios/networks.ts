@@ -1,0 +1,271 @@
+/** Networks that lose, part, move and swallow. */
+import { Relay } from '../netns/relay.ts';
+import { transfer } from '../netns/traffic.ts';
+import { loss, moved, oneWay, partition } from './faults.ts';
+import { must, type Scenario, type World } from './scenario.ts';
+import { monotonicMs, resumedAfterMs } from './stream.ts';
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const steady: Scenario = {
+  number: '1',
+  title: 'nothing happens: three streams of 1,000 datagrams/s, 20 s',
+  criterion: 'none lost, doubled or out of order',
+  mesh: { hosts: 3 },
+  async run(world) {
+    const pairs = [
+      [0, 1],
+      [1, 2],
+      [2, 0],
+    ] as const;
+    const streams = await Promise.all(pairs.map(([from, to]) => world.stream(from, to)));
+    await sleep(world.seconds(20, 4) * 1000);
+    const reports = await Promise.all(streams.map((stream) => world.stop(stream)));
+    const sum = (of: 'sent' | 'lost' | 'duplicates' | 'reordered'): number =>
+      reports.reduce((total, report) => total + report[of], 0);
+    const values = {
+      sent: sum('sent'),
+      lost: sum('lost'),
+      doubled: sum('duplicates'),
+      'out of order': sum('reordered'),
+    };
+    must(values.lost + values.doubled + values['out of order'] === 0, 'the stream was hurt', values);
+    return values;
+  },
+};
+
+const receiveDrops = async (world: World, index: number, reason: string): Promise<number> =>
+  world.mesh.metric(index, 'weft_dropped_frames_total', { direction: 'receive', reason });
+
+const rekey: Scenario = {
+  number: '2',
+  title: 'new keys every 5 s under two streams, 30 s',
+  criterion: 'none lost, no auth drop',
+  mesh: { hosts: 2, config: 'session:\n  rekey_after_sec: 5\n' },
+  async run(world) {
+    const before = await world.mesh.metric(0, 'weft_handshakes_total', { result: 'ok' });
+    const streams = [await world.stream(0, 1), await world.stream(1, 0)];
+    await sleep(world.seconds(30, 12) * 1000);
+    const reports = await Promise.all(streams.map((stream) => world.stop(stream)));
+    const values = {
+      rekeys: (await world.mesh.metric(0, 'weft_handshakes_total', { result: 'ok' })) - before,
+      lost: reports.reduce((total, { lost }) => total + lost, 0),
+      'auth drops': (await receiveDrops(world, 0, 'auth')) + (await receiveDrops(world, 1, 'auth')),
+    };
+    must(values.rekeys >= 1 && values.lost === 0 && values['auth drops'] === 0, 'rekeying hurt', values);
+    return values;
+  },
+};
+
+const LOSSES = [1, 5, 10, 20, 30] as const;
+const losses: Scenario = {
+  number: '12',
+  title: 'loss of 1, 5, 10, 20, 30 % each way, 20 s each',
+  criterion:
+    'no session down and nobody dead to 20 %; overlay loss as the underlay (within 2 points of sampling)',
+  mesh: { hosts: 4 },
+  async run(world) {
+    const values: Record<string, number> = {};
+    for (const percent of world.isShort ? [10] : LOSSES) {
+      await world.rules(loss(percent));
+      const stream = await world.stream(0, 1, 500);
+      const untilMs = monotonicMs() + world.seconds(20, 8) * 1000;
+      let wrong = 0;
+      while (monotonicMs() < untilMs) {
+        for (const i of world.all()) {
+          wrong += (await world.mesh.host(i).members()).filter(({ state }) => state === 'dead').length;
+          wrong += (await world.mesh.host(i).peers()).filter(({ state }) => state === 'down').length;
+        }
+        await sleep(500);
+      }
+      const report = await world.stop(stream);
+      values[`lost at ${percent} %`] = (report.lost / report.sent) * 100;
+      values[`wrong at ${percent} %`] = wrong;
+    }
+    await world.rules('');
+    for (const percent of world.isShort ? [10] : LOSSES) {
+      const lost = values[`lost at ${percent} %`] ?? 100;
+      must(percent > 20 || values[`wrong at ${percent} %`] === 0, `down or dead at ${percent} %`, values);
+      must(Math.abs(lost - percent) < 2, `${lost} % lost at ${percent} %`, values);
+    }
+    return values;
+  },
+};
+
+/** Half and half apart; inside each half nothing may be lost. */
+function parted(number: string, seconds: number, one: readonly number[], other: readonly number[]): Scenario {
+  return {
+    number,
+    title: `${one.length} and ${other.length} hosts apart for ${seconds} s`,
+    criterion: 'inside a half nothing lost; one mesh with traffic within 15 s of healing',
+    mesh: { hosts: one.length + other.length },
+    async run(world) {
+      const across = await world.stream(one[0] ?? 0, other[0] ?? 0, 200);
+      const inner = other.length > 1 ? other : one;
+      const within = await world.stream(inner[0] ?? 0, inner[1] ?? 0);
+      await world.rules(partition(world, one, other));
+      await sleep((world.isShort ? Math.min(10, seconds) : seconds) * 1000);
+      await world.rules('');
+      const healedMs = monotonicMs();
+      const wholeMs = await world.timed('whole', 40_000, () => world.isWhole(world.all()));
+      await sleep(500);
+      const report = await world.stop(across);
+      const { lost } = await world.stop(within);
+      const values = {
+        'whole ms': wholeMs,
+        'traffic ms': resumedAfterMs(report, healedMs),
+        'lost inside': lost,
+      };
+      must(lost === 0, 'traffic inside a half was hurt', values);
+      must(Math.max(values['whole ms'], values['traffic ms']) <= 15_000, 'healed too late', values);
+      return values;
+    },
+  };
+}
+
+const deafOneWay: Scenario = {
+  number: '13',
+  title: 'datagrams of host1 to host2 vanish for 20 s, the other way passes (without a relay)',
+  criterion: 'nobody marks either dead; traffic back within 15 s',
+  mesh: { hosts: 4 },
+  async run(world) {
+    const stream = await world.stream(1, 0, 200);
+    await world.rules(oneWay(world, [0], [1]));
+    const untilMs = monotonicMs() + world.seconds(20, 10) * 1000;
+    let wrong = 0;
+    while (monotonicMs() < untilMs) {
+      for (const i of world.all())
+        wrong += (await world.mesh.host(i).members()).filter(({ state }) => state === 'dead').length;
+      await sleep(500);
+    }
+    await world.rules('');
+    const healedMs = monotonicMs();
+    const wholeMs = await world.timed('whole', 30_000, () => world.isWhole(world.all()));
+    await sleep(1000);
+    const report = await world.stop(stream);
+    const values = {
+      'seen dead': wrong,
+      'whole ms': wholeMs,
+      'traffic ms': resumedAfterMs(report, healedMs),
+    };
+    must(wrong === 0 && Math.max(values['whole ms'], values['traffic ms']) <= 15_000, 'hurt', values);
+    return values;
+  },
+};
+
+let moves = 0;
+function roaming(number: string, title: string, port: boolean): Scenario {
+  return {
+    number,
+    title,
+    criterion: 'at most 2 datagrams of the moved host lost at 1,000/s; the others follow within 2 s',
+    mesh: { hosts: 2 },
+    async run(world) {
+      const stream = await world.stream(1, 0);
+      const back = await world.stream(0, 1);
+      await sleep(500);
+      moves += 1;
+      const seen = port ? world.mesh.host(1).node.address : `10.89.2.${100 + (moves % 100)}`;
+      const startMs = monotonicMs();
+      await world.rules(moved(world, 1, seen, port ? 20_000 + moves : null));
+      const followMs = await world.timed('followed', 10_000, async () => {
+        const [peer] = await world.mesh.host(0).peers();
+        return peer?.endpoint === `${seen}:${port ? 20_000 + moves : 7947}`;
+      });
+      await sleep(1000);
+      const report = await world.stop(stream);
+      const other = await world.stop(back);
+      const values = {
+        'followed ms': followMs,
+        'gap ms': resumedAfterMs(other, startMs),
+        'lost from it': report.lost,
+        'lost to it': other.lost,
+      };
+      must(values['lost from it'] <= 2 && followMs <= 2000, 'moving hurt', values);
+      return values;
+    },
+  };
+}
+
+const CORRUPT = { seed: 26, corrupt: 0.01 } as const;
+/** Everything that passes is damaged in the same share, gossip and handshakes too. */
+const corruption: Scenario = {
+  number: '26',
+  title: '1 % of the datagrams damaged, TCP and UDP with digests',
+  criterion: 'not one damaged byte delivered, sessions stay',
+  mesh: { hosts: 2 },
+  async run(world) {
+    const relay = await Relay.start(world.mesh.topology, CORRUPT);
+    try {
+      const ends = { from: world.namespace(0), to: world.namespace(1), address: world.addresses[1] ?? '' };
+      const tcp = await transfer({ ...ends, kind: 'tcp', bytes: world.isShort ? 500_000 : 4_000_000 });
+      const udp = await transfer({ ...ends, kind: 'udp', bytes: world.isShort ? 200_000 : 1_000_000 });
+      const wrong = [tcp, udp].filter(({ sent, received }) => sent.digest !== received.digest).length;
+      const counters = await relay.counters();
+      const [peer] = await world.mesh.host(0).peers();
+      const values = {
+        'digests wrong': wrong + (udp.received.corrupted ?? 0),
+        'datagrams damaged': counters.corrupted,
+        'sessions down': peer?.state === 'up' ? 0 : 1,
+      };
+      must(values['digests wrong'] + values['sessions down'] === 0, 'damage got through', values);
+      must(counters.corrupted > 5, 'the relay damaged too little', values);
+      return values;
+    } finally {
+      await relay.stop();
+      await restoreForwarding(world);
+    }
+  },
+};
+
+async function restoreForwarding(world: World): Promise<void> {
+  await world.mesh.inRouter(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
+}
+
+const copies: Scenario = {
+  number: '27',
+  title: '10 % doubled and 10 % held back by 5 ms',
+  criterion: 'none delivered twice, none lost',
+  mesh: { hosts: 2 },
+  async run(world) {
+    const relay = await Relay.start(world.mesh.topology, {
+      seed: 27,
+      duplicate: 0.1,
+      reorder: 0.1,
+      reorderMs: 5,
+    });
+    try {
+      const stream = await world.stream(0, 1);
+      await sleep(world.seconds(10, 4) * 1000);
+      const report = await world.stop(stream);
+      const counters = await relay.counters();
+      const values = {
+        sent: report.sent,
+        lost: report.lost,
+        'delivered twice': report.duplicates,
+        'copies made': counters.duplicated,
+        'replays refused': await receiveDrops(world, 1, 'replay'),
+      };
+      must(report.duplicates === 0 && report.lost <= counters.overflow + counters.missed, 'hurt', values);
+      must(counters.duplicated > report.sent / 20, 'the relay copied too little', values);
+      return values;
+    } finally {
+      await relay.stop();
+      await restoreForwarding(world);
+    }
+  },
+};
+
+export const NETWORKS: readonly Scenario[] = [
+  steady,
+  rekey,
+  roaming('8a', 'a NAT gives the host another source port', true),
+  roaming('8b', 'the host appears at another address', false),
+  losses,
+  deafOneWay,
+  parted('14a', 10, [0, 1], [2, 3]),
+  parted('14b', 90, [0, 1], [2, 3]),
+  parted('14c', 90, [0], [1, 2, 3]),
+  corruption,
+  copies,
+];
