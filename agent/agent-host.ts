@@ -398,6 +398,11 @@ export class Agent {
       'events',
       clock.every(EVENT_LOOK_MS, () => watch.look()),
     );
+    if (clock.wallMs() + identity.policy.leewaySec * 1000 < identity.trust.nowMs())
+      log.warn(
+        { clock: new Date(clock.wallMs()).toISOString() },
+        'the clock of this machine is behind the time that the mesh has signed, which counts instead: set the clock',
+      );
     events.add('agent', identity.cert.name, `started, version ${buildVersion().version}`);
     this.#state = 'up';
     if (!sealed)

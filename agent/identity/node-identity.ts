@@ -59,7 +59,7 @@ export function writeNodeKeys(state: StateDir, keys: NodeKeys): void {
 
 /**
  * Reads and checks everything, and ends a join that was cut off after its certificate was on disk.
- * @throws WeftError E_NO_STATE, E_STATE, E_CLOCK (the machine's clock is before the certificate's start), E_RECORD
+ * @throws WeftError E_NO_STATE, E_STATE, E_CLOCK (the certificate is out of its time, also by the floor clock), E_RECORD
  */
 export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   if (!holdsMember(state))
@@ -87,11 +87,6 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
     throw state.damaged(STATE_FILE.cert, `is refused (${verdict.reason})`);
   }
   const { cert } = verdict;
-  if (clock.wallMs() + policy.leewaySec * 1000 < cert.notBeforeMs)
-    throw new WeftError(
-      'E_CLOCK',
-      `the clock of this machine (${new Date(clock.wallMs()).toISOString()}) is before the start of its certificate (${new Date(cert.notBeforeMs).toISOString()}): set the clock`,
-    );
   if (!equalBytes(cert.signPk, keys.sign.publicKey) || !equalBytes(cert.dhPk, keys.dh.publicKey))
     throw state.damaged(STATE_FILE.cert, 'does not belong to the keys beside it');
   const root = state.has(STATE_FILE.rootKey) ? signingKeyPair(state.read(STATE_FILE.rootKey, 32)) : null;
