@@ -6,6 +6,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
+import { sendUnixDatagram } from 'tun-tap';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
@@ -14,13 +15,14 @@ import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
+import { takeManager, tellManager } from './agent-service.ts';
 import { createSessions } from './agent-sessions.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
 import { isReleased, keyHolder, LiveView } from './agent-view.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { SEALED_PORT } from './config/schema.ts';
-import type { AgentState } from './control/api-types.ts';
+import type { AgentState, StatusReport } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
 import { EventWatch } from './control/event-watch.ts';
 import { MetricsServer } from './control/http-metrics.ts';
@@ -63,6 +65,12 @@ function ownSegment(identity: NodeIdentity): SegmentRule {
   if (segment === undefined)
     throw new WeftError('E_STATE', 'the certificate of this host names no segment of the policy: join anew');
   return segment;
+}
+
+/** What `systemctl status` shows. */
+function statusLine({ name, mesh, address, peers, problems }: StatusReport): string {
+  const well = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
+  return `${name} of ${mesh}, ${address ?? 'no address'}: ${peers.up} of ${peers.total} peers up${well}`;
 }
 
 export class Agent {
@@ -118,6 +126,7 @@ export class Agent {
   async #build(config: Config, state: StateDir): Promise<void> {
     const clock = this.#clock;
     const log = this.#log;
+    const manager = takeManager(process.env, process.pid);
     const identity = readIdentity(state, clock);
     const segment = ownSegment(identity);
     const listen = listenEndpoint(config, null);
@@ -419,6 +428,17 @@ export class Agent {
         tap: tap.name,
       },
       'ready',
+    );
+    this.#onStop(
+      'service manager',
+      tellManager({
+        manager,
+        send: sendUnixDatagram,
+        answered: () => dataPlane.answered(),
+        status: () => statusLine(view.status()),
+        clock,
+        log,
+      }),
     );
   }
 }

@@ -139,6 +139,13 @@ export const socketDrops = (fd: number): number => native.socketDrops(fd);
 /** The source address that the kernel would use towards `ip`; null without a route. Sends nothing. */
 export const localAddressFor = (ip: string): string | null => native.localAddressFor(ip);
 
+/**
+ * Sends one datagram to a UNIX socket: an absolute path, or `@name` in the abstract namespace; never waits. 0 or an errno,
+ * EINVAL for a name of another form. sd_notify(3) is made of this.
+ */
+export const sendUnixDatagram = (name: string, bytes: Uint8Array): number =>
+  native.sendUnixDatagram(name, bytes);
+
 export const closeFd = (fd: number): void => native.closeFd(fd);
 
 /** An eventfd: any thread may signal it to end another thread's wait. */

@@ -98,6 +98,7 @@ interface NativeBinding {
   sendDatagram(fd: number, bytes: Uint8Array, ip: string, port: number): number;
   sendRun(fd: number, bytes: Uint8Array, ip: string, port: number, datagramBytes: number): number;
   socketDrops(fd: number): number;
+  sendUnixDatagram(name: string, bytes: Uint8Array): number;
   localAddressFor(ip: string): string | null;
   closeFd(fd: number): void;
   createEventFd(): number;

@@ -43,6 +43,8 @@ export type Command = { readonly seq: number } & (
   /** Lets frames come to the worker's TAP queue, or keeps them away from it. */
   | { readonly op: 'tapQueue'; readonly on: boolean }
   | { readonly op: 'sweep' }
+  /** Nothing but the ack: it shows that the worker is not stuck. */
+  | { readonly op: 'answer' }
   | { readonly op: 'watchGc'; readonly deliberate: boolean }
   | { readonly op: 'reportGc' }
   | { readonly op: 'stop' }

@@ -123,6 +123,11 @@ export class DataPlane {
     return plane;
   }
 
+  /** Resolves when every worker has answered; never if one is stuck. Rejects when one has ended. */
+  async answered(): Promise<void> {
+    await this.#pool.broadcast({ op: 'answer' });
+  }
+
   async #sweep(): Promise<void> {
     await this.#pool.broadcast({ op: 'sweep' });
     await this.#setQueues(this.#allSpread());

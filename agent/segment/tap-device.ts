@@ -56,7 +56,13 @@ function explain(error: unknown, name: string): WeftError {
       '/dev/net/tun is missing: load the tun module (modprobe tun) or pass the device into the container',
       options,
     );
-  if (code === 'EPERM' || code === 'EACCES')
+  if (code === 'EACCES')
+    return new WeftError(
+      'E_PRIVILEGE',
+      'this user may not open /dev/net/tun: udev makes it mode 0666, without udev run chmod 0666 /dev/net/tun',
+      options,
+    );
+  if (code === 'EPERM')
     return new WeftError(
       'E_PRIVILEGE',
       `cannot make TAP ${name}: run as root or with CAP_NET_ADMIN`,

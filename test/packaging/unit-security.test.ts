@@ -22,6 +22,12 @@ test('the unit leaves an exposure of at most 2.0', () => {
   assert.ok(Number(exposure) <= MAX_EXPOSURE, `exposure is ${exposure}`);
 });
 
+test('the manager waits for the agent to be ready and for its signs of life', () => {
+  const unit = readFileSync(UNIT, 'utf8');
+  for (const line of ['Type=notify', 'NotifyAccess=main', 'WatchdogSec=30s', 'Restart=always'])
+    assert.match(unit, new RegExp(`^${line}$`, 'm'));
+});
+
 test('the unit grants CAP_NET_ADMIN and nothing else, to a user who is not root', () => {
   const unit = readFileSync(UNIT, 'utf8');
   for (const key of ['AmbientCapabilities', 'CapabilityBoundingSet']) {
