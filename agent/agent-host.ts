@@ -6,7 +6,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { sendUnixDatagram } from 'tun-tap';
+import { sendUnixDatagram, useIpsecMb } from 'tun-tap';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
@@ -133,6 +133,7 @@ export class Agent {
     const counters = nextCounters(state);
     const sealed = segment.mode === 'sealed';
 
+    const aesMissing = useIpsecMb(config.offload.aes === 'on').missing ?? null;
     const layout = workerLayout(config.workers, availableParallelism());
     const underlay = openUnderlay({
       listen,
@@ -175,7 +176,7 @@ export class Agent {
     this.#onStop('workers', () => dataPlane.stop());
     dataPlane.setSegment({ ...segment, ownMac: mac });
 
-    const offloadParts = { wanted: config.offload, tap, underlay, dataPlane };
+    const offloadParts = { wanted: config.offload, tap, underlay, dataPlane, aesMissing };
     this.#onStop('offload watch', watchOffloads(offloadParts, clock, log));
 
     const events = new EventRing(clock);

@@ -4,6 +4,7 @@
  *
  *   tso, uso   super-frames from the TAP (TUNSETOFFLOAD)          gso   UDP_SEGMENT when sending
  *   gro        UDP_GRO when receiving                             join  super-frames to the TAP
+ *   aes        AES-256-GCM by intel-ipsec-mb instead of OpenSSL
  */
 import type { Logger } from 'pino';
 import { TUN_F } from 'tun-tap';
@@ -14,15 +15,17 @@ import type { DataPlane } from './datapath/data-plane.ts';
 import type { Underlay } from './peer/underlay.ts';
 import type { TapDevice } from './segment/tap-device.ts';
 
+/** Null when on. */
+type Why = string | null;
+
 export interface OffloadParts {
   readonly wanted: Config['offload'];
   readonly tap: TapDevice;
   readonly underlay: Underlay;
   readonly dataPlane: DataPlane;
+  /** Why OpenSSL seals, if it does. */
+  readonly aesMissing: Why;
 }
-
-/** Null when on. */
-type Why = string | null;
 
 function whyOff(name: OffloadReport['name'], p: OffloadParts): Why {
   if (p.wanted[name] === 'off') return `switched off by offload.${name}`;
@@ -44,10 +47,12 @@ function whyOff(name: OffloadReport['name'], p: OffloadParts): Why {
       if (p.tap.superFrameErrno !== 0)
         return `this kernel refuses super-frames that are written to a TAP (errno ${p.tap.superFrameErrno})`;
       return p.dataPlane.refused().joining > 0 ? 'refused while writing to the TAP' : null;
+    case 'aes':
+      return p.aesMissing;
   }
 }
 
-const NAMES = ['tso', 'uso', 'gso', 'gro', 'join'] as const;
+const NAMES = ['tso', 'uso', 'gso', 'gro', 'join', 'aes'] as const;
 
 export function offloads(p: OffloadParts): OffloadReport[] {
   return NAMES.map((name) => {

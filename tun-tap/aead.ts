@@ -4,6 +4,15 @@
  */
 import { native } from './native-binding.ts';
 
+/**
+ * Which library seals AES-256-GCM in this process, in keys made from now on: intel-ipsec-mb where it is installed and its
+ * self-test and a comparison with OpenSSL were passed, unless `allowed` is false; else OpenSSL. The bytes are the same.
+ * Returns its version, or why OpenSSL does it.
+ */
+export function useIpsecMb(allowed: boolean): { readonly version?: string; readonly missing?: string } {
+  return native.useIpsecMb(Number(allowed));
+}
+
 /** Seals under one key. Nonce: 4 zero bytes, then the counter in 8 big-endian bytes. */
 export class SealingKey {
   readonly #native;

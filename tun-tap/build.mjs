@@ -2,10 +2,19 @@
 /**
  * Builds the addon with the system's C compiler against the headers of the running Node (its OpenSSL among them).
  * Downloads nothing. `--sanitize` builds the AddressSanitizer and UBSan variant beside it; index.ts loads that one when
- * TUN_TAP_BUILD=sanitize. Does nothing when the result is newer than its sources.
+ * TUN_TAP_BUILD=sanitize. Does nothing when the result is newer than its sources and was
+ * built with the same options.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,13 +37,14 @@ if (!existsSync(join(include, 'node_api.h')))
 if (!existsSync(join(include, 'openssl', 'evp.h')))
   fail(`no OpenSSL headers in ${include}: install Node from nodejs.org's archive, or the libssl-dev package`);
 
+/** Debian: libipsec-mb-dev. Its library is looked for at run time, so the result runs without it too. */
+const ipsecMb = existsSync('/usr/include/intel-ipsec-mb.h') ? ['-DWEFT_IPSEC_MB'] : [];
+
 const all = readdirSync(native).map((name) => join(native, name));
 const sources = all.filter((name) => name.endsWith('.c'));
 const newest = Math.max(
   ...[...all, process.execPath, fileURLToPath(import.meta.url)].map((f) => statSync(f).mtimeMs),
 );
-if (existsSync(target) && statSync(target).mtimeMs > newest) process.exit(0);
-
 const compiler = process.env.CC ?? 'cc';
 const flags = sanitize
   ? [
@@ -47,16 +57,24 @@ const flags = sanitize
   : ['-O3'];
 const warnings = ['-Wall', '-Wextra', '-Werror'];
 const language = ['-std=c11', '-D_GNU_SOURCE', '-DNAPI_VERSION=8', '-fPIC', '-shared', '-fvisibility=hidden'];
+const options = [...flags, ...warnings, ...language, ...ipsecMb, '-isystem', include];
+const stamp = `${target}.built-with`;
+const builtWith = `${[compiler, ...options].join(' ')}\n`;
+if (
+  existsSync(target) &&
+  statSync(target).mtimeMs > newest &&
+  existsSync(stamp) &&
+  readFileSync(stamp, 'utf8') === builtWith
+)
+  process.exit(0);
+
 mkdirSync(dirname(target), { recursive: true });
 const partial = `${target}.${process.pid}`;
-const run = spawnSync(
-  compiler,
-  [...flags, ...warnings, ...language, '-isystem', include, ...sources, '-o', partial],
-  {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  },
-);
+const run = spawnSync(compiler, [...options, ...sources, '-o', partial], {
+  stdio: ['ignore', 'inherit', 'inherit'],
+});
 if (run.error?.code === 'ENOENT')
   fail(`no C compiler '${compiler}': install the gcc package (apt install gcc)`);
 if (run.status !== 0) fail(`${compiler} failed`);
 renameSync(partial, target);
+writeFileSync(stamp, builtWith);

@@ -10,7 +10,7 @@
 import type { FrameBatch } from './frame-batch.ts';
 import { native } from './native-binding.ts';
 
-export { OpeningKey, ReplayWindow, SealingKey } from './aead.ts';
+export { OpeningKey, ReplayWindow, SealingKey, useIpsecMb } from './aead.ts';
 export * from './frame-batch.ts';
 export { type JoinedFrame, joinFrames, splitFrame, type VnetHeader } from './offload.ts';
 export { KIND, RECV, Receiver, type ReceiveSession, WRITE } from './receiver.ts';

@@ -136,6 +136,7 @@ interface NativeBinding {
     worker: number,
     workers: number,
   ) => NativeReceiver;
+  useIpsecMb(allowed: number): { readonly version?: string; readonly missing?: string };
   readonly SealingKey: new (suite: number, key: Uint8Array) => NativeSealingKey;
   readonly OpeningKey: new (suite: number, key: Uint8Array) => NativeOpeningKey;
 }

@@ -129,6 +129,10 @@ export const configSchema = z.strictObject({
         z.enum(['on', 'off']).default('on'),
         'Join received neighbours of a flow into super-frames before they go to the TAP. `off` when the TAP is bridged to a device that cannot take them.',
       ),
+      aes: describe(
+        z.enum(['on', 'off']).default('on'),
+        'Seal AES-256-GCM with libipsec-mb where it is installed; else, and with `off`, OpenSSL does it: the same bytes for up to four times the CPU time.',
+      ),
     })
     .prefault({}),
   log: z

@@ -20,7 +20,7 @@ export type Encap = 'vxlan' | 'geneve';
 /** `GET /v1/status` */
 /** One offload of the data path; `why` says why it is off, null when it is on. */
 export interface OffloadReport {
-  readonly name: 'tso' | 'uso' | 'gso' | 'gro' | 'join';
+  readonly name: 'tso' | 'uso' | 'gso' | 'gro' | 'join' | 'aes';
   readonly on: boolean;
   readonly why: string | null;
 }

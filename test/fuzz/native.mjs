@@ -24,7 +24,7 @@ const TARGETS = {
   vnet: [],
   receive: [
     join(HERE, 'no-node-api.c'),
-    ...['sessions.c', 'aead.c', 'address.c'].map((name) => join(ADDON, name)),
+    ...['sessions.c', 'aead.c', 'ipsec-mb.c', 'address.c'].map((name) => join(ADDON, name)),
     '-l:libcrypto.so.3',
   ],
 };

@@ -3,12 +3,10 @@ import assert from 'node:assert/strict';
 import { type CipherGCMTypes, createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { OpeningKey, SealingKey } from 'tun-tap';
+import { OpeningKey, SealingKey, useIpsecMb } from 'tun-tap';
+import { CIPHERS, HAS_IPSEC_MB, use } from './aes-libraries.ts';
 
-const SUITES = [
-  [1, 'chacha20-poly1305'],
-  [2, 'aes-256-gcm'],
-] as const;
+const NAMES = { 1: 'chacha20-poly1305', 2: 'aes-256-gcm' } as const;
 const MAX_COUNTER = 2 ** 52 - 1;
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
@@ -34,8 +32,11 @@ const counters = fc.oneof(
   fc.constantFrom(0, 1, MAX_COUNTER),
 );
 
-for (const [suite, name] of SUITES) {
-  test(`${name} seals as node:crypto does, and each opens what the other sealed`, () => {
+for (const { suite, library } of CIPHERS) {
+  const name = NAMES[suite];
+
+  test(`${name} of ${library} seals as node:crypto does, and each opens what the other sealed`, () => {
+    use(library);
     fc.assert(
       fc.property(key32, counters, bytes(64), bytes(2000), (key, counter, aad, plain) => {
         const sealed = new SealingKey(suite, key).seal(counter, aad, plain);
@@ -50,7 +51,8 @@ for (const [suite, name] of SUITES) {
     );
   });
 
-  test(`${name} opens nothing of which any bit, the counter or the associated data differs`, () => {
+  test(`${name} of ${library} opens nothing of which any bit, the counter or the associated data differs`, () => {
+    use(library);
     const key = randomBytes(32);
     const aad = randomBytes(16);
     const sealed = new SealingKey(suite, key).seal(7, aad, randomBytes(5));
@@ -72,24 +74,46 @@ for (const [suite, name] of SUITES) {
   });
 }
 
-test('the nonce is four zero bytes and the counter: AES-256-GCM test cases 13 and 14 of the GCM specification', () => {
+for (const { suite, library } of CIPHERS.filter((each) => each.suite === 2)) {
+  test(`the nonce is four zero bytes and the counter: AES-256-GCM test cases 13 and 14 of the GCM specification, ${library}`, () => {
+    use(library);
+    const none = new Uint8Array(0);
+    const key = new SealingKey(suite, new Uint8Array(32));
+    assert.deepEqual(key.seal(0, none, none), hex('530f8afb c74536b9 a963b4f1 c4cb738b'));
+    assert.deepEqual(
+      key.seal(0, none, new Uint8Array(16)),
+      hex('cea7403d 4d606b6e 074ec5d3 baf39d18 d0d1c8a7 99996bf0 265b98b5 d48ab919'),
+    );
+  });
+}
+
+test('intel-ipsec-mb is used where it is installed, unless it is switched off; then, and elsewhere, the reason is told', () => {
+  const { version, missing } = useIpsecMb(true);
+  if (HAS_IPSEC_MB) assert.match(version ?? '', /^\d+\.\d+\.\d+$/);
+  else assert.match(missing ?? '', /libipsec-mb-dev/);
+  assert.deepEqual(useIpsecMb(false), { missing: 'switched off' });
+});
+
+test('a key keeps the library that it was made with', () => {
+  use('openssl');
+  const key = randomBytes(32);
+  const before = new SealingKey(2, key);
+  useIpsecMb(true);
   const none = new Uint8Array(0);
-  const key = new SealingKey(2, new Uint8Array(32));
-  assert.deepEqual(key.seal(0, none, none), hex('530f8afb c74536b9 a963b4f1 c4cb738b'));
-  assert.deepEqual(
-    key.seal(0, none, new Uint8Array(16)),
-    hex('cea7403d 4d606b6e 074ec5d3 baf39d18 d0d1c8a7 99996bf0 265b98b5 d48ab919'),
-  );
+  assert.deepEqual(new OpeningKey(2, key).open(1, none, before.seal(1, none, key)), Uint8Array.from(key));
+  before.destroy();
 });
 
 test('a counter is eight big-endian bytes up to its last value', () => {
   const key = hex(`${'00'.repeat(31)}01`);
   const aad = hex('04 02 00 00 12 34 56 7f 00 0f ff ff ff ff ff ff');
-  for (const [suite, name] of SUITES)
+  for (const { suite, library } of CIPHERS) {
+    use(library);
     assert.deepEqual(
       Buffer.from(new SealingKey(suite, key).seal(MAX_COUNTER, aad, aad)),
-      oracle(name, key, MAX_COUNTER, aad, aad),
+      oracle(NAMES[suite], key, MAX_COUNTER, aad, aad),
     );
+  }
 });
 
 test('a counter, key, suite or length out of range throws and says so', () => {

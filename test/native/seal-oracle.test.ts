@@ -22,6 +22,7 @@ import {
 import { superFrame } from '../twin/frame-maker.ts';
 import { openTwin, type SealedHeader, sealTwin } from '../twin/seal-twin.ts';
 import { splitTwin, type VnetTwin } from '../twin/split-twin.ts';
+import { CIPHERS, use } from './aes-libraries.ts';
 import { INDEX, Loopback, laneKey, laneKeys } from './loopback.ts';
 
 const KEYS = laneKeys(5);
@@ -93,8 +94,9 @@ class Wire {
   }
 }
 
-for (const suite of [1, 2] as const) {
-  test(`what leaves for a super-frame opens into the segments of the twin, under suite ${suite}`, async () => {
+for (const { suite, library } of CIPHERS) {
+  test(`what leaves for a super-frame opens into the segments of the twin, under suite ${suite} of ${library}`, async () => {
+    use(library);
     const wire = await Wire.open(suite);
     let counter = 0;
     let refused = 0;
@@ -128,7 +130,8 @@ for (const suite of [1, 2] as const) {
     assert.ok(counter > 1000 && refused > 5, `${counter} datagrams, ${refused} refused`);
   });
 
-  test(`what the twin seals is opened, and nothing that differs in a bit, under suite ${suite}`, () => {
+  test(`what the twin seals is opened, and nothing that differs in a bit, under suite ${suite} of ${library}`, () => {
+    use(library);
     const loop = new Loopback();
     loop.receiver.install({ index: INDEX, suite, inner: 1, laneKeys: KEYS, lanes: 0b11, tunnel: 1 });
     const next = [0, 0];

@@ -58,7 +58,10 @@ export async function restart(mesh: Mesh, settings: readonly Combination[]): Pro
   await Promise.all(hosts.map((host) => host.stop()));
   for (const [i, host] of hosts.entries()) {
     // All hosts share one file, and each reads it when it starts.
-    writeFileSync(mesh.configPath, offloadConfig(settings[i] ?? []));
+    const mine = settings[i] ?? [];
+    // Both libraries at both ends, in every pairing, over the combinations.
+    const isOdd = (i + mine.filter(Boolean).length) % 2 === 1;
+    writeFileSync(mesh.configPath, offloadConfig(mine, isOdd ? 'on' : 'off'));
     host.start(['run']);
     await host.ready();
     await addV6(mesh, i, 'weft0');

@@ -34,7 +34,9 @@ for (const encap of ['vxlan', 'geneve'] as const) {
         const [first, second] = await restart(mesh, settings);
         for (const [i, wanted] of settings.entries()) {
           const { offloads } = await mesh.host(i).api.get<StatusReport>('/v1/status');
-          const on = offloads.filter((offload) => offload.on).map(({ name }) => name);
+          const on = offloads
+            .filter((offload) => offload.on && offload.name !== 'aes')
+            .map(({ name }) => name);
           assert.deepEqual(on.sort(), nameOf(wanted).replace('none', '').split(' ').filter(Boolean).sort());
         }
         await exchange(first!, second!, seed);

@@ -39,9 +39,10 @@ export function pairsOf(row: Combination): string[] {
   return row.flatMap((a, i) => row.slice(i + 1).map((b, k) => `${i} ${i + 1 + k} ${a} ${b}`));
 }
 
-/** As YAML. */
-export function offloadConfig(settings: Combination): string {
+/** As YAML. Which library seals is no part of a combination, since both make the same bytes: `aes` says which. */
+export function offloadConfig(settings: Combination, aes: 'on' | 'off'): string {
   const lines = SWITCHES.map((name, i) => `  ${name}: ${settings[i] ? 'on' : 'off'}`);
+  lines.push(`  aes: ${aes}`);
   return `log:\n  level: info\noffload:\n${lines.join('\n')}\n`;
 }
 

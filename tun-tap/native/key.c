@@ -5,6 +5,7 @@
 
 #include "aead.h"
 #include "args.h"
+#include "ipsec-mb.h"
 #include "seal.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static napi_value key_new(napi_env env, napi_callback_info info, int seal) {
   size_t n;
   napi_value self;
   if (!args_read(env, info, 2, &a) || !args_int(env, a.at[0], &suite) || !args_bytes(env, a.at[1], &key, &n)) return NULL;
-  EVP_CIPHER_CTX *ctx = n == AEAD_KEY_BYTES ? aead_new((int)suite, key, seal) : NULL;
+  struct aead *ctx = n == AEAD_KEY_BYTES ? aead_new((int)suite, key, seal) : NULL;
   if (!ctx) return throw_type(env, "suite is 1 or 2, a key has 32 bytes");
   napi_get_cb_info(env, info, NULL, NULL, &self, NULL);
   if (napi_wrap(env, self, ctx, key_free, NULL, NULL) != napi_ok) {
@@ -96,13 +97,29 @@ static napi_value key_destroy(napi_env env, napi_callback_info info) {
   return value_undefined(env);
 }
 
+/* useIpsecMb(allowed): for keys made from now on -> { version } or { missing: why } */
+static napi_value use_ipsec_mb(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t allowed;
+  napi_value out, text;
+  if (!args_read(env, info, 1, &a) || !args_int(env, a.at[0], &allowed)) return NULL;
+  aead_allow_ipsec_mb(allowed != 0);
+  const char *missing = aead_without_ipsec_mb();
+  if (napi_create_object(env, &out) != napi_ok ||
+      napi_create_string_utf8(env, missing ? missing : ipsec_mb_version(), NAPI_AUTO_LENGTH, &text) != napi_ok ||
+      napi_set_named_property(env, out, missing ? "missing" : "version", text) != napi_ok)
+    return NULL;
+  return out;
+}
+
 int key_register(napi_env env, napi_value exports) {
   napi_property_descriptor sealing[] = {{"seal", NULL, key_seal, NULL, NULL, NULL, napi_default, NULL},
                                         {"destroy", NULL, key_destroy, NULL, NULL, NULL, napi_default, NULL}};
   napi_property_descriptor opening[] = {{"open", NULL, key_open, NULL, NULL, NULL, napi_default, NULL},
                                         {"destroy", NULL, key_destroy, NULL, NULL, NULL, napi_default, NULL}};
   napi_value type;
-  return napi_define_class(env, "SealingKey", NAPI_AUTO_LENGTH, sealing_new, NULL, 2, sealing, &type) == napi_ok &&
+  return args_method(env, exports, "useIpsecMb", use_ipsec_mb) &&
+         napi_define_class(env, "SealingKey", NAPI_AUTO_LENGTH, sealing_new, NULL, 2, sealing, &type) == napi_ok &&
          napi_set_named_property(env, exports, "SealingKey", type) == napi_ok &&
          napi_define_class(env, "OpeningKey", NAPI_AUTO_LENGTH, opening_new, NULL, 2, opening, &type) == napi_ok &&
          napi_set_named_property(env, exports, "OpeningKey", type) == napi_ok;

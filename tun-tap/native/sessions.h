@@ -15,7 +15,7 @@
 #define SESSIONS_MAX 65536
 
 struct lane {
-  EVP_CIPHER_CTX *key;
+  struct aead *key;
   struct replay window;
 };
 

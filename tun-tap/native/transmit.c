@@ -34,7 +34,7 @@ enum tunnel_mode { TUNNEL_NONE, TUNNEL_SEALED, TUNNEL_PLAIN };
 struct tunnel {
   uint8_t mode, suite, inner, flags;
   uint32_t index;
-  EVP_CIPHER_CTX *key;
+  struct aead *key;
   union address to;
 };
 
@@ -134,7 +134,7 @@ static napi_value set_sealed(napi_env env, napi_callback_info info) {
       !args_int(env, a.at[2], &suite) || !args_int(env, a.at[3], &inner) || !args_bytes(env, a.at[4], &key, &n) ||
       !args_int(env, a.at[5], &flags))
     return NULL;
-  EVP_CIPHER_CTX *ctx = n == AEAD_KEY_BYTES ? aead_new((int)suite, key, 1) : NULL;
+  struct aead *ctx = n == AEAD_KEY_BYTES ? aead_new((int)suite, key, 1) : NULL;
   if (!ctx) return throw_type(env, "setSealed: unknown suite or wrong key length");
   aead_free(t->key);
   t->key = ctx;

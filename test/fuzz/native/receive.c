@@ -28,7 +28,7 @@ static struct receiver receiver;
 static struct iovec pieces[DESCRIPTORS];
 static struct run runs[DESCRIPTORS];
 static uint32_t firsts[DESCRIPTORS];
-static EVP_CIPHER_CTX *seals[MAKES];
+static struct aead *seals[MAKES];
 static int nowhere = -1;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
