@@ -133,6 +133,10 @@ export class Forward {
     this.#p.answer(waiting.joinId, answered.reply);
   }
 
+  get isBusy(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Call often while there is something to wait for; costs nothing else. */
   tick(nowMs: number): void {
     if (this.#waiting.length === 0) return;

@@ -5,7 +5,7 @@
  */
 import type { Logger } from 'pino';
 import { KIND, sendDatagram } from 'tun-tap';
-import type { GossipNode, Member } from '../gossip/index.ts';
+import { type GossipNode, type Member, Pace } from '../gossip/index.ts';
 import { Forward } from './agent-forward.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
@@ -44,7 +44,10 @@ export interface MeshParts {
 }
 
 const TICK_MS = 50;
-const ACTIVITY_MS = 500;
+/** While no handshake is under way: the liveness of sessions is counted in seconds. */
+const IDLE_TICK_MS = 250;
+/** A little less than two idle ticks, so that it never waits for a third. */
+const ACTIVITY_MS = 450;
 
 /** What the agent says of this host's sealed traffic besides data. */
 export interface ControlTraffic {
@@ -55,6 +58,8 @@ export interface ControlTraffic {
 export class Mesh {
   readonly #p: MeshParts;
   readonly #forward: Forward;
+  readonly #pace: Pace;
+  #nextActivityMs = 0;
   #gossip: GossipNode | null = null;
   #cancel: (() => void)[] = [];
   readonly sent: { readonly control: ControlTraffic; readonly handshake: ControlTraffic } = {
@@ -65,6 +70,7 @@ export class Mesh {
   constructor(parts: MeshParts) {
     this.#p = parts;
     const { meshId, rootPk, selfName, clock, sessions, peers, admit } = parts;
+    this.#pace = new Pace(clock, { fastMs: TICK_MS, slowMs: IDLE_TICK_MS, run: () => this.#tick() });
     this.#forward = new Forward({
       meshId,
       rootPk,
@@ -80,6 +86,19 @@ export class Mesh {
     });
   }
 
+  /** @returns whether something is under way that a tick moves on */
+  #tick(): boolean {
+    const { sessions, clock } = this.#p;
+    const now = clock.monotonicMs();
+    this.#carryOut(sessions.tick(now));
+    this.#forward.tick(now);
+    if (now >= this.#nextActivityMs) {
+      this.#nextActivityMs = now + ACTIVITY_MS;
+      this.#reportActivity();
+    }
+    return sessions.isBusy || this.#forward.isBusy;
+  }
+
   #mayAdmit(id: string): boolean {
     const member = this.#gossip?.swim.member(id);
     const cert = member === undefined ? null : this.#p.trust.certOf(member.record.credential);
@@ -88,18 +107,12 @@ export class Mesh {
 
   /** Begins to act on what gossip finds and workers hand up. */
   start(gossip: GossipNode): void {
-    const { clock, sessions, dataPlane } = this.#p;
+    const { dataPlane } = this.#p;
     this.#gossip = gossip;
     dataPlane.onControl((message) => this.#control(message));
     this.#p.paths.start();
-    this.#cancel = [
-      () => this.#p.paths.stop(),
-      clock.every(TICK_MS, () => {
-        this.#carryOut(sessions.tick(clock.monotonicMs()));
-        this.#forward.tick(clock.monotonicMs());
-      }),
-      clock.every(ACTIVITY_MS, () => this.#reportActivity()),
-    ];
+    this.#cancel = [() => this.#p.paths.stop(), () => this.#pace.stop()];
+    this.#pace.start();
     for (const member of gossip.swim.members()) this.memberChanged(member.id);
   }
 
@@ -209,6 +222,7 @@ export class Mesh {
     this.#carryOut(
       sessions.connect(clock.monotonicMs(), { id, dhPk: cert.dhPk, signPk: cert.signPk, endpoint }),
     );
+    this.#pace.hurry();
   }
 
   async #forget(peer: MemberPeer, why: string): Promise<void> {
@@ -231,6 +245,7 @@ export class Mesh {
         ? sessions.control(now, m.index, m.counter, m.bytes, m.wireBytes, m.from, m.fromListener)
         : sessions.datagram(now, m.kind, m.bytes, m.from, m.wireBytes);
     this.#carryOut(outputs);
+    if (m.kind !== KIND.CONTROL) this.#pace.hurry();
   }
 
   /** Tells each session what its data did, and hurries those that frames are waiting for. */

@@ -4,15 +4,17 @@
  * peer/send-ports.ts what to try, sends the probes, tells
  * the workers each peer's packet limit, and notices when the underlay is itself a tunnel.
  */
+
 import { constants } from 'node:os';
 import type { Logger } from 'pino';
 import { sendDatagram, sendRun } from 'tun-tap';
+import { Pace } from '../gossip/index.ts';
 import type { Clock } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { contains, parsePrefix } from './identity/prefix.ts';
-import { BASE_BYTES, PathMtu, type ProbeWanted } from './peer/path-mtu.ts';
+import { BASE_BYTES, BIG_ACTIVE_MS, PathMtu, type ProbeWanted } from './peer/path-mtu.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import { SendPorts } from './peer/send-ports.ts';
 import { tunnelKind, type UnderlayInterface, underlayInterface } from './peer/underlay-interface.ts';
@@ -43,6 +45,8 @@ export interface PathParts {
 }
 
 const TICK_MS = 50;
+/** While no path is searched and nothing large is sent. */
+const IDLE_TICK_MS = 250;
 /** How often the interface towards each peer is looked at again. */
 const INTERFACE_MS = 5_000;
 const MAX_IP_BYTES = 65_535;
@@ -66,19 +70,23 @@ export class Paths {
   /** What is wrong underneath, said once each; bounded by MAX_WARNINGS. */
   readonly #warnings = new Set<string>();
   #ended = { sent: 0, lost: 0 };
-  #cancel: (() => void) | null = null;
+  readonly #pace: Pace;
 
   constructor(parts: PathParts) {
     this.#p = parts;
+    this.#pace = new Pace(parts.clock, {
+      fastMs: TICK_MS,
+      slowMs: IDLE_TICK_MS,
+      run: () => this.#tick(),
+    });
   }
 
   start(): void {
-    this.#cancel = this.#p.clock.every(TICK_MS, () => this.#tick());
+    this.#pace.start();
   }
 
   stop(): void {
-    this.#cancel?.();
-    this.#cancel = null;
+    this.#pace.stop();
   }
 
   /** Largest outer IP packet to a peer; null until probed. */
@@ -161,6 +169,7 @@ export class Paths {
     this.#judgePorts(peer, path);
     this.#apply(peer, path);
     this.#probe(peer, path, now);
+    this.#pace.hurry();
   }
 
   /** What a peer signed may become known, or change, while its session is up. */
@@ -204,16 +213,19 @@ export class Paths {
     this.#p.log.warn({}, text);
   }
 
-  #tick(): void {
+  /** @returns whether a path is measured, or needed soon */
+  #tick(): boolean {
     const now = this.#p.clock.monotonicMs();
+    let isBusy = false;
     for (const [id, path] of this.#watched) {
       const peer = this.#p.peers.byId(id);
       if (peer === undefined) this.#watched.delete(id);
-      else this.#watch(peer, path, now);
+      else isBusy = this.#watch(peer, path, now) || isBusy;
     }
+    return isBusy;
   }
 
-  #watch(peer: MemberPeer, path: Watched, nowMs: number): void {
+  #watch(peer: MemberPeer, path: Watched, nowMs: number): boolean {
     const { mtu } = path;
     const refused = this.#p.dataPlane.takeTooBig(peer.slot);
     if (refused || nowMs - path.interfaceAtMs >= INTERFACE_MS) {
@@ -223,11 +235,13 @@ export class Paths {
       // The interface says nothing new, yet the kernel refuses what we took for fitting: measure again.
       if (refused && mtu.bytes === before) mtu.tooBig(nowMs);
     }
-    this.#probe(peer, path, nowMs);
+    const isSending = this.#probe(peer, path, nowMs);
     this.#apply(peer, path);
+    return isSending || mtu.isBusy;
   }
 
-  #probe(peer: MemberPeer, path: Watched, nowMs: number): void {
+  /** @returns whether something large was sent a short time ago */
+  #probe(peer: MemberPeer, path: Watched, nowMs: number): boolean {
     const { dataPlane } = this.#p;
     // The workers' clock in ours.
     const offsetMs = nowMs - dataPlane.nowMs();
@@ -237,6 +251,7 @@ export class Paths {
     const txAtMs = dataPlane.lastTxMs(peer.slot);
     const lastTxMs = txAtMs === 0 ? null : txAtMs + offsetMs;
     for (const position of path.ports.tick(nowMs, lastTxMs)) this.#sendFrom(peer, path, nowMs, position);
+    return lastBigMs !== null && nowMs - lastBigMs <= BIG_ACTIVE_MS;
   }
 
   /** Frames to a peer behind NAT, or to where it never signed to be, leave from one port (PROTOCOL.md, Source ports). */

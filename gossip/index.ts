@@ -6,5 +6,6 @@ export { DEFAULT_CONFIG, type SwimConfig } from './config.ts';
 export type { SwimParts } from './core.ts';
 export type { Member } from './member.ts';
 export { GossipNode, type GossipOptions, type TrafficCounts } from './node.ts';
+export { Pace, type PaceOptions } from './pace.ts';
 export { Swim, type SwimStats } from './swim.ts';
 export type * from './types.ts';

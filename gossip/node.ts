@@ -4,8 +4,13 @@
  */
 import { DgramAsPromised, type SocketAsPromised } from 'dgram-as-promised';
 import type { SwimParts } from './core.ts';
+import { Pace } from './pace.ts';
 import { Swim } from './swim.ts';
 import type { Address, Clock, SwimOutput } from './types.ts';
+
+const TICK_MS = 100;
+/** While there is neither news nor a probe under way. */
+const IDLE_TICK_MS = 250;
 
 export interface GossipOptions extends SwimParts {
   readonly listen: Address;
@@ -28,7 +33,7 @@ export class GossipNode {
   readonly swim: Swim;
   readonly #socket: SocketAsPromised;
   readonly #o: GossipOptions;
-  #stopTimer: () => void = () => {};
+  readonly #pace: Pace;
   #closed = false;
   #traffic = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
 
@@ -36,6 +41,15 @@ export class GossipNode {
     this.#o = options;
     this.#socket = socket;
     this.swim = new Swim(options, options.clock.monotonicMs());
+    const fastMs = options.tickMs ?? TICK_MS;
+    this.#pace = new Pace(options.clock, {
+      fastMs,
+      slowMs: Math.max(fastMs, IDLE_TICK_MS),
+      run: () => {
+        this.#step(() => this.swim.tick(options.clock.monotonicMs()));
+        return this.swim.isBusy;
+      },
+    });
   }
 
   /** Binds and starts. Rejects with the system's error (EADDRINUSE, EADDRNOTAVAIL). */
@@ -52,10 +66,9 @@ export class GossipNode {
       const address = from.address.startsWith('::ffff:') ? from.address.slice(7) : from.address;
       const source = { ip: address, port: from.port };
       node.#step(() => node.swim.datagram(options.clock.monotonicMs(), new Uint8Array(bytes), source));
+      if (node.swim.isBusy) node.#pace.hurry();
     });
-    node.#stopTimer = options.clock.every(options.tickMs ?? 100, () =>
-      node.#step(() => node.swim.tick(options.clock.monotonicMs())),
-    );
+    node.#pace.start();
     return node;
   }
 
@@ -100,7 +113,7 @@ export class GossipNode {
   async stop(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#stopTimer();
+    this.#pace.stop();
     await this.#socket.close();
   }
 }

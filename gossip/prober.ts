@@ -38,6 +38,10 @@ export class Prober {
     this.#doubt = doubt;
   }
 
+  get isWaiting(): boolean {
+    return this.#probe !== null;
+  }
+
   tick(nowMs: number): void {
     if (nowMs >= this.#nextSecondMs) {
       this.#nextSecondMs = nowMs + 1000;

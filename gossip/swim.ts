@@ -97,6 +97,11 @@ export class Swim {
     };
   }
 
+  /** News to pass on, or a probe without an answer: ticks should come often. */
+  get isBusy(): boolean {
+    return this.#core.queue.size > 0 || this.#prober.isWaiting;
+  }
+
   /** A datagram from the gossip port. */
   datagram(nowMs: number, bytes: Uint8Array, from: Address): SwimOutput[] {
     this.#nowMs = nowMs;

@@ -75,6 +75,7 @@ export interface Persistence {
 export interface Clock {
   monotonicMs(): number;
   every(intervalMs: number, run: () => void): () => void;
+  after(delayMs: number, run: () => void): () => void;
 }
 
 export interface Rng {

@@ -118,6 +118,13 @@ export class PathMtu {
     return this.#tooSmall;
   }
 
+  /** Something is measured at this moment, or waits for its answer. */
+  get isBusy(): boolean {
+    if (this.#state === 'off') return false;
+    const isTried = this.#runs ? !this.#runsProven : this.#runTries < MAX_MISSES;
+    return this.#state === 'search' || this.#misses > 0 || this.#outstanding.length > 0 || isTried;
+  }
+
   get settled(): boolean {
     return this.#state === 'settled';
   }

@@ -85,6 +85,12 @@ export class PeerSession {
     return this.#state === 'up';
   }
 
+  /** A handshake is under way, or its key is not in use yet. */
+  get isBusy(): boolean {
+    const { current, next, arriving } = this.#ring;
+    return this.#attempt !== null || next !== null || arriving !== null || current?.confirmed === false;
+  }
+
   get rttMs(): number | null {
     return this.#liveness.smoothedMs;
   }

@@ -295,6 +295,13 @@ export class SessionManager {
     return this.#ctx.takeOutputs();
   }
 
+  /** A handshake or a join is under way: ticks should come often. */
+  get isBusy(): boolean {
+    if (this.#joiner !== null || this.#joins.size > 0) return true;
+    for (const session of this.#peers.values()) if (session.isBusy) return true;
+    return false;
+  }
+
   tick(nowMs: number): SessionOutput[] {
     for (const session of this.#peers.values()) session.tick(nowMs);
     this.#joins.tick(nowMs);

@@ -10,6 +10,10 @@ const clock = {
     const timer = setInterval(run, intervalMs);
     return () => clearInterval(timer);
   },
+  after(delayMs: number, run: () => void) {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
 };
 
 async function start(n: number, port: number, seedPort: number | null, outputs: SwimOutput[] = []) {
