@@ -5,6 +5,7 @@
 import type { GossipNode } from '../gossip/index.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
+import { traceFrame } from './agent-trace.ts';
 import type { Clock } from './clock.ts';
 import type {
   AgentState,
@@ -22,6 +23,8 @@ import type {
   StatusReport,
   TokenReport,
   TokenRequest,
+  TraceReport,
+  TraceRequest,
   VtepRequest,
   VtepsReport,
 } from './control/api-types.ts';
@@ -280,6 +283,11 @@ export class LiveView implements AgentView {
 
   ping(request: PingRequest): Promise<PingReport> {
     return this.#p.pings.ping(request);
+  }
+
+  trace(request: TraceRequest): TraceReport {
+    const { dataPlane, peers, tap } = this.#p;
+    return traceFrame({ dataPlane, peers, tapName: tap.name }, request);
   }
 
   metrics(): MetricsSnapshot {

@@ -25,6 +25,7 @@ import { addPing } from './verbs/ping.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
 import { addToken } from './verbs/token.ts';
+import { addTrace } from './verbs/trace.ts';
 import { addUp } from './verbs/up.ts';
 import { addVersion } from './verbs/version.ts';
 import { addVtep } from './verbs/vtep.ts';
@@ -67,6 +68,7 @@ export function buildProgram(
         addFdb,
         addMetrics,
         addPing,
+        addTrace,
         addDoctor,
         addGraph,
         addEvents,

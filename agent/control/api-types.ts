@@ -255,6 +255,49 @@ export interface PingReport {
   readonly sizeBytes: number;
 }
 
+/** Body of `POST /v1/trace`. */
+export interface TraceRequest {
+  /** `out`: as read from the TAP. `in`: as received from `peer`. */
+  readonly direction: 'out' | 'in';
+  /** Name of a peer, or address of a plain endpoint; null for `out`. */
+  readonly peer: string | null;
+  /** The frame, or its first 2,048 bytes, in hex. */
+  readonly frame: string;
+  /** Bytes of the whole frame; the rest is taken as zeros. Null: what `frame` holds. */
+  readonly sizeBytes: number | null;
+}
+
+export interface TraceStepReport {
+  /** More may be added. */
+  readonly stage: string;
+  /** False where the frame, or this copy of it, would end. */
+  readonly passed: boolean;
+  /** Peer of the copy that it is about; null before there are copies. */
+  readonly peer: string | null;
+  /** For people; the words may change. */
+  readonly text: string;
+}
+
+export interface TraceCopyReport {
+  readonly peer: string;
+  readonly verdict: 'sent' | 'dropped';
+  /** Drop reason as in `weft_dropped_frames_total`; null for a copy that would be sent. */
+  readonly reason: string | null;
+}
+
+/** The answer to `POST /v1/trace`: what would become of a frame now. Nothing was sent or learned. */
+export interface TraceReport {
+  readonly v: 1;
+  readonly direction: 'out' | 'in';
+  readonly summary: string;
+  /** `forwarded`: at least one copy would be sent, or the frame written to the TAP. */
+  readonly verdict: 'forwarded' | 'dropped';
+  /** What the drop counters would grow by; a flooded frame may be dropped for some peers and sent to others. */
+  readonly drops: readonly { readonly reason: string; readonly count: number; readonly why: string }[];
+  readonly copies: readonly TraceCopyReport[];
+  readonly steps: readonly TraceStepReport[];
+}
+
 /** `GET /v1/events?after=SEQ&wait=MS`: what came after SEQ; waits so long, 10 s at most, if there is nothing. */
 export interface EventsReport {
   readonly v: 1;
@@ -296,6 +339,8 @@ export interface AgentView {
   events(after: number, waitMs: number): Promise<EventsReport>;
   /** One probe inside the session with a member. E_NOT_FOUND for a name that is none. */
   ping(request: PingRequest): Promise<PingReport>;
+  /** What would become of a frame. E_NOT_FOUND for a peer that is none. */
+  trace(request: TraceRequest): TraceReport;
   /** Read once per scrape; cheap. */
   metrics(): MetricsSnapshot;
 }

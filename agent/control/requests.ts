@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { canonicalIp, parseEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
-import type { PingRequest, TokenRequest, VtepRequest } from './api-types.ts';
+import type { PingRequest, TokenRequest, TraceRequest, VtepRequest } from './api-types.ts';
 
 /** The longest honest body is a token request of 200 bytes. */
 const MAX_BODY_BYTES = 16_384;
@@ -49,6 +49,29 @@ const pingRequest = z.strictObject({
   peer: z.string().min(1).max(63),
   sizeBytes: z.int().min(1).max(65_535).nullable().default(null),
 });
+
+/** Twice the bytes of a frame's beginning: enough for all its headers. */
+const MAX_FRAME_DIGITS = 4096;
+
+const traceRequest = z
+  .strictObject({
+    direction: z.enum(['out', 'in']),
+    peer: z.string().min(1).max(64).nullable().default(null),
+    frame: z
+      .string()
+      .min(2)
+      .max(MAX_FRAME_DIGITS)
+      .regex(/^([0-9a-fA-F]{2})+$/, 'must be whole bytes in hex'),
+    sizeBytes: z.int().min(1).max(65_535).nullable().default(null),
+  })
+  .refine(({ direction, peer }) => (direction === 'in') === (peer !== null), {
+    path: ['peer'],
+    message: 'is needed for a frame that comes in, and only then',
+  });
+
+export async function readTraceRequest(request: IncomingMessage): Promise<TraceRequest> {
+  return check(traceRequest, await readJson(request));
+}
 
 export async function readPingRequest(request: IncomingMessage): Promise<PingRequest> {
   return check(pingRequest, await readJson(request));

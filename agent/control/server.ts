@@ -10,7 +10,13 @@ import { buildVersion } from '../version.ts';
 import type { AgentView, ErrorReport, VersionReport } from './api-types.ts';
 import { answer, answerJson, closeServer, createBoundedServer } from './http-answer.ts';
 import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
-import { BodyError, readPingRequest, readTokenRequest, readVtepRequest } from './requests.ts';
+import {
+  BodyError,
+  readPingRequest,
+  readTokenRequest,
+  readTraceRequest,
+  readVtepRequest,
+} from './requests.ts';
 import { listenOnSocket } from './socket-file.ts';
 
 export interface ControlServerOptions {
@@ -88,6 +94,7 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     },
     '/v1/tokens': { POST: async (request) => view.createToken(await readTokenRequest(request)) },
     '/v1/ping': { POST: async (request) => view.ping(await readPingRequest(request)) },
+    '/v1/trace': { POST: async (request) => view.trace(await readTraceRequest(request)) },
     '/v1/leave': { POST: () => view.leave() },
   };
 }

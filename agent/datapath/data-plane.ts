@@ -5,9 +5,10 @@
  */
 import { readClock } from 'tun-tap';
 import type { Clock } from '../clock.ts';
-import { type Endpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
+import { type Endpoint, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import { receiveRow, transmitRow, type WorkerKind } from './commands.ts';
+import { readMessage } from './control-message.ts';
 import type {
   ControlMessage,
   Direction,
@@ -18,8 +19,8 @@ import type {
   TransmitKey,
 } from './data-plane-types.ts';
 import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
-import { createFdbMemory, Fdb, type FdbEntry, type FdbMemory } from './fdb.ts';
-import { createRing, R, type RingMemory, RingReader } from './ring.ts';
+import { createFdbCopy, createFdbMemory, Fdb, type FdbEntry, type FdbMemory } from './fdb.ts';
+import { createRing, type RingMemory, RingReader } from './ring.ts';
 import {
   createSharedTables,
   MAX_SEGMENTS,
@@ -36,6 +37,8 @@ import {
   TOTAL_DROPS,
   TOTALS_STRIDE,
 } from './shared-tables.ts';
+import type { TraceWorld } from './trace.ts';
+import { TunnelBook } from './tunnel-book.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 export interface DataPlaneOptions {
@@ -84,6 +87,7 @@ export class DataPlane {
   readonly #mainDrops = { transmit: new Float64Array(DROP_COUNT), receive: new Float64Array(DROP_COUNT) };
   /** VTEP addresses installed, by slot; bounded by MAX_SLOTS. */
   readonly #vteps = new Map<number, { segment: number; address: number[] }>();
+  readonly #tunnels = new TunnelBook();
   #cancel: (() => void)[] = [];
   #stopping = false;
   /** The TAP queues of the pairs beyond the first get frames. */
@@ -183,9 +187,11 @@ export class DataPlane {
 
   async installReceive(key: ReceiveKey): Promise<void> {
     await this.#pool.broadcast({ op: 'installReceive', ...key }, 'receive');
+    this.#tunnels.receiveFrom(key.index, key.slot);
   }
 
   async removeReceive(index: number): Promise<void> {
+    this.#tunnels.forgetReceive(index);
     await this.#pool.broadcast({ op: 'removeReceive', index }, 'receive');
   }
 
@@ -193,14 +199,17 @@ export class DataPlane {
   async installTransmit(key: TransmitKey): Promise<void> {
     await this.#pool.broadcast({ op: 'installTransmit', ...key }, 'transmit', key.lane);
     this.#tables.peerWanted[key.slot] = 0;
+    this.#tunnels.sealed(key);
   }
 
   async clearTransmit(slot: number): Promise<void> {
+    this.#tunnels.clear(slot);
     await this.#pool.broadcast({ op: 'clearTransmit', slot }, 'transmit');
   }
 
   async setEndpoint(slot: number, endpoint: Endpoint): Promise<void> {
     await this.#pool.broadcast({ op: 'setEndpoint', slot, ip: endpoint.ip, port: endpoint.port }, 'transmit');
+    this.#tunnels.moved(slot, endpoint);
   }
 
   /** Defines a segment; the first one is the TAP's. */
@@ -246,6 +255,7 @@ export class DataPlane {
       const address = addressWords(member.plain.ip);
       this.#vteps.set(slot, { segment: first, address });
       await this.#pool.broadcast({ op: 'setPlain', slot }, 'transmit');
+      this.#tunnels.plain(slot);
       await this.setEndpoint(slot, member.plain);
       await this.#pool.broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
     }
@@ -414,6 +424,17 @@ export class DataPlane {
     return { local: this.#local.list(nowSec), remote: this.#remote.list(nowSec) };
   }
 
+  /** What trace.ts asks: the live tables, and copies of the FDBs that it may learn into. */
+  traceWorld(): Pick<TraceWorld, 'tables' | 'local' | 'remote' | 'tunnels' | 'nowMs'> {
+    const { ageingSec, perPeerLimit } = this.#options.fdb;
+    const copy = (memory: FdbMemory, generations: Int32Array, perPortLimit: number): Fdb =>
+      new Fdb({ memory: createFdbCopy(memory), generations, ageingSec, perPortLimit });
+    const { peerGeneration } = this.#tables;
+    const local = copy(this.#localMemory, new Int32Array(1), LOCAL_LIMIT);
+    const remote = copy(this.#remoteMemory, peerGeneration, perPeerLimit);
+    return { tables: this.#tables, local, remote, tunnels: this.#tunnels, nowMs: this.nowMs() };
+  }
+
   /** VNI of the segment at a position, as FDB entries name it. */
   vniOf(segment: number): number {
     return this.#tables.segments[segment * SEGMENT_STRIDE + S.VNI]!;
@@ -467,20 +488,4 @@ export class DataPlane {
     for (const cancel of this.#cancel) cancel();
     await this.#pool.stop(this.#options.clock);
   }
-}
-
-function readMessage(m: Int32Array, bytes: Uint8Array): ControlMessage {
-  const address = new Uint8Array(16);
-  const view = new DataView(address.buffer);
-  for (let i = 0; i < 4; i++) view.setInt32(i * 4, m[R.FROM + 2 + i]!);
-  return {
-    kind: m[R.KIND]!,
-    slot: m[R.SLOT]!,
-    index: m[R.INDEX]! >>> 0,
-    counter: (m[R.COUNTER_HI]! >>> 0) * 0x1_0000_0000 + (m[R.COUNTER_LO]! >>> 0),
-    wireBytes: m[R.WIRE]!,
-    from: { ip: ipFromBytes(address), port: m[R.FROM + 1]! },
-    fromListener: m[R.FLAGS] === 1,
-    bytes,
-  };
 }

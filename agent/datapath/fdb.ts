@@ -47,6 +47,11 @@ export function createFdbMemory(entries: number, ports: number): FdbMemory {
   };
 }
 
+/** What an FDB holds now, in memory of its own: for asking what a frame would change. */
+export function createFdbCopy({ words, perPort }: FdbMemory): FdbMemory {
+  return { words: words.slice(), perPort: perPort.slice() };
+}
+
 export interface FdbOptions {
   readonly memory: FdbMemory;
   /** By port; an entry learned under an older generation is void. */

@@ -46,7 +46,7 @@ import { encodeVxlan } from './vxlan.ts';
 export const MAX_ENTRIES = 4096;
 /** Ethernet header and two tags. */
 export const ETHERNET_BYTES = 14 + 8;
-const MIN_FRAME_BYTES = 14;
+export const MIN_FRAME_BYTES = 14;
 
 /** Drop reason of each SEND status. */
 const DROP_OF_SEND = new Uint8Array(16);

@@ -95,6 +95,7 @@ const READING = [
     'vtep list',
     'events',
     'ping beta --count 1',
+    'trace 02:00:00:00:00:0a 02:00:00:00:00:0b',
   ],
   ...['config check', 'config show', 'config schema'],
 ];
@@ -107,6 +108,26 @@ for (const verb of READING) {
     assert.equal(JSON.parse(out).v, 1);
   });
 }
+
+test('trace asks for each frame of a file and says where it ends', async () => {
+  const frame = '02:00:00:00:00:0a 02:00:00:00:00:0b 10.0.0.1 10.0.0.2 udp 1 2';
+  const { status, out } = await weft(`trace ${frame} --size 3000`);
+  assert.equal(status, 0);
+  assert.equal(
+    out,
+    '02000000000b, 3000 bytes\n  parse        3000 bytes\n  session      no session with beta\n' +
+      '  dropped: no_session: There is no session with the peer.\n',
+  );
+  assert.equal((await weft('trace nonsense')).status, 2);
+  const none = join(served.folder, 'none.pcap');
+  assert.match((await weft(`trace ${none}`)).err, /none\.pcap cannot be read \(ENOENT\)\n$/);
+  const empty = join(served.folder, 'empty.pcap');
+  writeFileSync(
+    empty,
+    Buffer.concat([Buffer.from('d4c3b2a1', 'hex'), Buffer.alloc(16), Buffer.from([1, 0, 0, 0])]),
+  );
+  assert.match((await weft(`trace ${empty}`)).err, /empty\.pcap holds no frame\n$/);
+});
 
 test('metrics prints the exposition as it is', async () => {
   assert.match((await weft('metrics')).out, /^# HELP weft_frames_total /m);

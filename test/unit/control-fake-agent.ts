@@ -16,6 +16,8 @@ import type {
   StatusReport,
   TokenReport,
   TokenRequest,
+  TraceReport,
+  TraceRequest,
   VtepReport,
   VtepRequest,
   VtepsReport,
@@ -216,6 +218,23 @@ export class FakeAgent implements AgentView {
     this.pings += 1;
     const rttMs = this.pings % 2 === 1 ? 0.25 * this.pings : null;
     return { v: 1, peer, result: rttMs === null ? 'lost' : 'ok', rttMs, sizeBytes: sizeBytes ?? 92 };
+  }
+
+  trace({ direction, frame, sizeBytes }: TraceRequest): TraceReport {
+    const bytes = sizeBytes ?? frame.length / 2;
+    const step = { peer: null, passed: true };
+    return {
+      v: 1,
+      direction,
+      summary: `${frame.slice(0, 12)}, ${bytes} bytes`,
+      verdict: 'dropped',
+      drops: [{ reason: 'no_session', count: 1, why: 'There is no session with the peer.' }],
+      copies: [{ peer: 'beta', verdict: 'dropped', reason: 'no_session' }],
+      steps: [
+        { ...step, stage: 'parse', text: `${bytes} bytes` },
+        { stage: 'session', passed: false, peer: 'beta', text: 'no session with beta' },
+      ],
+    };
   }
 
   metrics(): MetricsSnapshot {
