@@ -30,6 +30,7 @@ const SUITES = {
   native: { ...tests('test/native'), root: true },
   sanitize: { run: runSanitized, root: true },
   netns: { ...tests('test/netns'), root: true },
+  attacks: { ...tests('test/attacks'), root: true },
   e2e: { ...tests('test/e2e'), root: true },
   packaging: { ...tests('test/packaging'), root: true },
 };
