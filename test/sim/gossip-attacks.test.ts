@@ -184,6 +184,44 @@ test('one member that accuses all the time kills nobody', () => {
   assert.ok(world.swim(2).own.incarnation <= 62, 'at most two refutations a second');
 });
 
+test('T9: a member that sends 1,000 accusations a second kills nobody and makes nobody refute more than twice a second', () => {
+  const world = settled(5);
+  const before = world.swim(2).own.incarnation;
+  const seconds = 10;
+  for (let i = 0; i < seconds * 50; i++) {
+    const { incarnation } = world.swim(2).own;
+    for (let k = 0; k < 20; k++) {
+      const lie = encodeMessage({ type: 'suspect', accusation: accusation(idOf(1), idOf(2), incarnation) });
+      const to = [0, 3, 4][k % 3] ?? 0;
+      world.deliver(to, forge(world, 1, to, [lie]), from(1));
+    }
+    world.run(20);
+  }
+  assert.ok(world.history.every((line) => !/dead/.test(line)));
+  assert.ok(world.swim(2).own.incarnation - before <= 2 * seconds + 2);
+  world.run(20_000);
+  assert.ok(world.agree());
+});
+
+test('T11: three of eight members that accuse another together do not get it declared dead', () => {
+  const world = settled(8);
+  const conspirators = [1, 3, 4];
+  for (let i = 0; i < 60; i++) {
+    const { incarnation } = world.swim(2).own;
+    for (const liar of conspirators) {
+      const lie = encodeMessage({
+        type: 'suspect',
+        accusation: accusation(idOf(liar), idOf(2), incarnation),
+      });
+      world.deliver(0, forge(world, liar, 0, [lie]), from(liar));
+    }
+    world.run(500);
+  }
+  assert.ok(world.history.every((line) => !/dead/.test(line)));
+  world.run(20_000);
+  assert.ok(world.agree());
+});
+
 test('a record with an old number does not bring a dead host back', () => {
   const world = settled(3);
   const { record } = world.swim(0).member(idOf(2)) ?? assert.fail('known');
@@ -198,7 +236,7 @@ test('a record with an old number does not bring a dead host back', () => {
   }
 });
 
-test('two different records with one number are reported and the first is kept', () => {
+test('T10: two different records with one number are reported and the first is kept', () => {
   const world = settled(3);
   const { record } = world.swim(0).member(idOf(2)) ?? assert.fail('known');
   const other = makeRecord(record.id, record.incarnation, record.seq, 'alive', '10.9.9.9');
