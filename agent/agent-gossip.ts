@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { GossipNode } from '../gossip/index.ts';
 import { readContacts } from './agent-contacts.ts';
 import type { Mesh } from './agent-mesh.ts';
+import type { StatementBook } from './agent-statements.ts';
 import { type Clock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
@@ -22,6 +23,9 @@ export interface GossipStart {
   readonly listen: Endpoint;
   readonly trust: GossipTrust;
   readonly mesh: Mesh;
+  readonly statements: StatementBook;
+  /** A statement is in force that was not before. */
+  readonly onStatement: () => void;
   readonly dataPlane: DataPlane;
   readonly clock: Clock;
   readonly log: Logger;
@@ -40,6 +44,7 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
       own: trust.ownRecord('alive', null),
       sealer: trust,
       verifier: trust,
+      statements: o.statements,
       signer: trust,
       persistence: {
         nextBoot: (atLeast) => {
@@ -58,6 +63,7 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
       onOutput: (output) => {
         if (output.type === 'member') mesh.memberChanged(output.id);
         else if (output.type === 'reachable') mesh.reachable(output.id);
+        else if (output.type === 'statement') o.onStatement();
         else if (output.type === 'drop') dataPlane.drop('receive', output.reason);
         else if (output.type === 'probe' && output.rttMs !== null) onProbe(output.rttMs / 1000);
         else if (output.type === 'equivocation')

@@ -7,6 +7,7 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { sendUnixDatagram, useIpsecMb } from 'tun-tap';
+import type { GossipNode } from '../gossip/index.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
@@ -15,9 +16,12 @@ import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
+import { certifiedMembers, revoke } from './agent-revoke.ts';
 import { takeManager, tellManager } from './agent-service.ts';
 import { createSessions } from './agent-sessions.ts';
+import { StatementBook } from './agent-statements.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
+import { Verdicts } from './agent-verdicts.ts';
 import { isReleased, keyHolder, LiveView } from './agent-view.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config/schema.ts';
@@ -39,6 +43,7 @@ import { CAP } from './identity/node-cert.ts';
 import { type NodeIdentity, readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { formatPrefix } from './identity/prefix.ts';
+import { fromHex } from './identity/sodium.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 import type { Token } from './identity/token.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
@@ -52,6 +57,8 @@ import { buildVersion } from './version.ts';
 const REPLAY_SAVE_MS = 60_000;
 const EVENT_LOOK_MS = 1000;
 const STOP_AFTER_LEAVE_MS = 200;
+/** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
+const STOP_AFTER_REVOCATION_MS = 5000;
 
 /** Where this host listens; without a setting, the address of the route to the mesh. */
 export function listenEndpoint(config: Config, token: Token | null): Endpoint {
@@ -80,6 +87,7 @@ export class Agent {
   /** What to take down, last built first; bounded by the parts of an agent. */
   readonly #closers: { readonly what: string; readonly close: () => Promise<void> | void }[] = [];
   #state: AgentState = 'starting';
+  #ended: string | null = null;
   #end: (error: Error | null) => void = () => {};
 
   private constructor(log: Logger) {
@@ -100,6 +108,14 @@ export class Agent {
       await agent.#takeDown();
       throw error;
     }
+  }
+
+  /** Answers questions for a moment, then stops with the reason. The data path has ended by now. */
+  #revoked(reason: string): void {
+    if (this.#ended !== null || this.#state === 'stopping') return;
+    this.#ended = reason;
+    this.#state = 'revoked';
+    this.#clock.after(STOP_AFTER_REVOCATION_MS, () => this.requestStop(new WeftError('E_REVOKED', reason)));
   }
 
   /** Stops once; later calls change nothing. */
@@ -205,7 +221,9 @@ export class Agent {
         addressInUse: (vni, ip) =>
           identity.cert.addresses.some((a) => a.vni === vni && a.prefix.ip === ip) ||
           peers.members().some((p) => p.address?.split('/')[0] === ip),
-        isReleased: (nodeId) => isReleased(gossip, identity.meshId, nodeId),
+        isReleased: (nodeId) =>
+          identity.trust.revocations.holds('node', fromHex(nodeId)) ||
+          isReleased(gossip, identity.meshId, nodeId),
       },
       clock,
     });
@@ -271,17 +289,31 @@ export class Agent {
       },
     });
 
-    const gossip = await startGossip({
+    const statements = new StatementBook(identity, state);
+    const gossip: GossipNode = await startGossip({
       config,
       state,
       listen,
       trust,
       mesh,
+      statements,
+      onStatement: () => verdicts.changed(),
       dataPlane,
       clock,
       log,
       onProbe: (sec) => metrics.observeProbe(sec),
     });
+    const verdicts = new Verdicts({
+      identity,
+      trust,
+      gossip,
+      mesh,
+      events,
+      clock,
+      log,
+      onRevoked: (reason) => this.#revoked(reason),
+    });
+    this.#onStop('verdicts', () => verdicts.stop());
     this.#onStop('gossip', () => gossip.stop());
     this.#onStop('names of seeds', followNames(gossip, readContacts(state), clock));
     this.#onStop('mesh', () => {
@@ -343,6 +375,25 @@ export class Agent {
           state.remove(file);
         clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
       },
+      revoke: (request) =>
+        revoke(
+          {
+            identity,
+            members: () => certifiedMembers(gossip, trust),
+            admissions: () => admissions.rows(),
+            take: (statement) => {
+              const taken = statements.receive(statement);
+              return typeof taken === 'string' ? null : taken.id;
+            },
+            publish: (id) => {
+              gossip.tell(id);
+              verdicts.changed();
+            },
+            clock,
+          },
+          request,
+        ),
+      ended: () => this.#ended,
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       metrics: () =>
@@ -414,7 +465,7 @@ export class Agent {
         'the clock of this machine is behind the time that the mesh has signed, which counts instead: set the clock',
       );
     events.add('agent', identity.cert.name, `started, version ${buildVersion().version}`);
-    this.#state = 'up';
+    if (this.#ended === null) this.#state = 'up';
     if (!sealed)
       log.warn(
         { vni: segment.vni },

@@ -121,6 +121,19 @@ export class Mesh {
     this.#p.sessions.close();
   }
 
+  /** Ends what gossip does not know to be a member: it begins anew if it still is one. */
+  forgetStrangers(): void {
+    for (const peer of this.#p.peers.members())
+      if (this.#gossip?.swim.member(peer.id) === undefined) void this.#forget(peer, 'not a known member');
+  }
+
+  /** Ends everything with everybody: keys are zeroed, what was learned is flushed. */
+  async cutAll(why: string): Promise<void> {
+    for (const cancel of this.#cancel.splice(0)) cancel();
+    await Promise.all(this.#p.peers.members().map((peer) => this.#forget(peer, why)));
+    this.#p.sessions.close();
+  }
+
   // --- members -----------------------------------------------------------------------------------------------------
 
   /** Gossip says that something about a member is new. */

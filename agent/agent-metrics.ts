@@ -11,6 +11,7 @@ import type { HandshakeResult, MetricsSnapshot, PeerMetrics } from './control/me
 import type { DataPlane } from './datapath/data-plane.ts';
 import type { AdmissionLog } from './identity/admission-log.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
+import { REVOCATION_KINDS } from './identity/revocation.ts';
 import type { PeerTable } from './peer/peer-table.ts';
 import type { Underlay } from './peer/underlay.ts';
 import type { SessionManager } from './session/session-manager.ts';
@@ -81,6 +82,9 @@ function joinTokens(p: MetricsParts): MetricsSnapshot['joinTokens'] {
     { state: 'expired', count: rows.filter((row) => row.expiresMs <= now).length },
   ];
 }
+
+const revocationCounts = (all: readonly { readonly kind: string }[]): MetricsSnapshot['revocations'] =>
+  REVOCATION_KINDS.map((kind) => ({ kind, count: all.filter((r) => r.kind === kind).length }));
 
 const dropsOf = (fds: readonly number[]): number => fds.reduce((sum, fd) => sum + socketDrops(fd), 0);
 
@@ -204,6 +208,7 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
         ? []
         : [{ socket: 'plain' as const, count: dropsOf(p.underlay.plainFds) }]),
     ],
+    revocations: revocationCounts(p.identity.trust.revocations.all()),
     identityExpirySec: p.identity.cert.expiresMs / 1000,
     joinTokens: joinTokens(p),
   };

@@ -13,7 +13,6 @@ import { SessionManager } from './session/session-manager.ts';
 
 /** Lanes of data that receive workers accept: all but control. */
 const ALL_DATA_LANES = 0x7fff;
-const NO_DIGEST = new Uint8Array(16);
 
 export function createSessions(
   config: Config,
@@ -40,7 +39,7 @@ export function createSessions(
       local: () => ({
         policySeq: policy.seq,
         policyId: policy.id.slice(0, 16),
-        revocationDigest: NO_DIGEST,
+        revocationDigest: trust.revocations.digest,
         // A certificate that the root signed itself stands for its admitter's too.
         certificates: [certBytes, admitterBytes.length > 0 ? admitterBytes : certBytes],
       }),

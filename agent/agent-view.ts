@@ -5,6 +5,7 @@
 import type { GossipNode } from '../gossip/index.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
+import { revocations } from './agent-revoke.ts';
 import { traceFrame } from './agent-trace.ts';
 import type { Clock } from './clock.ts';
 import type {
@@ -20,6 +21,9 @@ import type {
   PeersReport,
   PingReport,
   PingRequest,
+  RevocationReport,
+  RevocationsReport,
+  RevokeRequest,
   StatusReport,
   TokenReport,
   TokenRequest,
@@ -60,6 +64,9 @@ export interface ViewParts {
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
   readonly leave: () => Promise<void>;
+  readonly revoke: (request: RevokeRequest) => RevocationReport;
+  /** That this host was revoked, for people; null if it was not. */
+  readonly ended: () => string | null;
   readonly offloads: () => readonly OffloadReport[];
   readonly workers: StatusReport['workers'];
   readonly metrics: () => MetricsSnapshot;
@@ -270,10 +277,20 @@ export class LiveView implements AgentView {
     return { v: 1, name: this.#p.identity.cert.name, left: true };
   }
 
+  async revoke(request: RevokeRequest): Promise<RevocationReport> {
+    return this.#p.revoke(request);
+  }
+
+  revocations(): RevocationsReport {
+    return revocations(this.#p.identity);
+  }
+
   health(): HealthReport {
     const state = this.#p.state();
     const reasons: string[] = [];
-    if (state !== 'up') reasons.push(`the agent is ${state}`);
+    const ended = this.#p.ended();
+    if (ended !== null) reasons.push(ended);
+    else if (state !== 'up') reasons.push(`the agent is ${state}`);
     return { v: 1, live: true, ready: reasons.length === 0, reasons };
   }
 

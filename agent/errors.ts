@@ -33,6 +33,7 @@ const EXIT_OF_CODE = {
   E_TOKEN: EXIT.notAuthorised,
   E_REFUSED: EXIT.notAuthorised,
   E_CLOCK: EXIT.notAuthorised,
+  E_REVOKED: EXIT.notAuthorised,
   E_RECORD: EXIT.notAuthorised,
   E_NOT_FOUND: EXIT.notFound,
   E_TIMEOUT: EXIT.timedOut,

@@ -4,12 +4,13 @@
  */
 
 export interface News {
-  /** `record ID` or `suspect ID ACCUSER`. */
+  /** `record ID`, `suspect ID ACCUSER` or `statement ID`. */
   readonly key: string;
-  /** Id of the member whose record this is; null for an accusation. */
+  /** Id of the member whose record this is; null for what is in `bytes`. */
   readonly recordOf: string | null;
-  /** An accusation's bytes; empty for a record, whose bytes are read when it is sent. */
+  /** An accusation's or a statement's bytes; empty for a record, whose bytes are read when it is sent. */
   readonly bytes: Uint8Array;
+  readonly isStatement?: true;
 }
 
 interface Queued extends News {

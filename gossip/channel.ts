@@ -27,11 +27,15 @@ const PER_SECOND = {
   accused: 64,
   /** New records of one owner that are taken; an honest one states itself at most once a second, and then leaves. */
   updates: 3,
+  /** Lists of statements, each time that digests differ. */
+  compared: 1,
 } as const;
 type Budget = keyof typeof PER_SECOND;
 /** To an endpoint from which nothing authenticated ever came: one attempt in this time. */
 const STRANGER_INTERVAL_MS = 5000;
 const INTRO_INTERVAL_MS = 1000;
+/** The same two digests are talked about once in this time. */
+const COMPARE_INTERVAL_MS = 10_000;
 
 /** So many in a second, counted from the first. */
 interface Spent {
@@ -60,6 +64,8 @@ export class Channel {
   #bootRaised = false;
   #judged: Address | null = null;
   #refused = false;
+  #comparedPair = '';
+  #comparedAtMs = -Infinity;
   #introAtMs = -Infinity;
   #attemptAtMs = -Infinity;
 
@@ -158,6 +164,15 @@ export class Channel {
   }
 
   /** A summary or a request is answered with up to MAX_WANT records. */
+  /** Whether it is time to talk about two digests that differ. */
+  mayCompare(nowMs: number, pair: string): boolean {
+    if (pair === this.#comparedPair && nowMs - this.#comparedAtMs < COMPARE_INTERVAL_MS) return false;
+    if (!this.#take('compared', nowMs)) return false;
+    this.#comparedPair = pair;
+    this.#comparedAtMs = nowMs;
+    return true;
+  }
+
   mayServe(nowMs: number): boolean {
     return this.#take('served', nowMs);
   }

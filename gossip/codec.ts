@@ -89,7 +89,7 @@ export function decodeInner(bytes: Uint8Array): Inner | null {
     if (end > bytes.length) return null;
     const message = decodeBody(bytes[at]!, bytes.subarray(at + MESSAGE_HEADER_BYTES, end));
     if (message !== null) messages.push(message);
-    else if (bytes[at]! !== PADDING && bytes[at]! <= MESSAGE.credentialAck) return null;
+    else if (bytes[at]! !== PADDING && bytes[at]! <= MESSAGE.statementWant) return null;
     at = end;
   }
   return { boot, seq, echo, messages };

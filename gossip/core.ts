@@ -18,6 +18,7 @@ import type {
   Rng,
   Sealer,
   Signer,
+  StatementStore,
   SwimOutput,
   VerifiedRecord,
 } from './types.ts';
@@ -31,6 +32,8 @@ export interface SwimParts {
   readonly rng: Rng;
   readonly contacts: readonly Contact[];
   readonly config?: Partial<SwimConfig>;
+  /** Without it this host takes no statements and asks for none. */
+  readonly statements?: StatementStore;
   /** Everybody met already, this host too: a simulation begins where a mesh has long settled. */
   readonly known?: KnownMesh;
 }
@@ -114,6 +117,12 @@ export class Core {
     this.outbox.send(to, messages, news, nowMs);
   }
 
+  /** One datagram with these messages and no news. */
+  sendAlone(to: Outbound, messages: readonly Message[], nowMs: number): void {
+    const none = { queue: new BroadcastQueue(), members: 0, mult: 0, answering: true };
+    this.outbox.send(to, messages, none, nowMs);
+  }
+
   sendRecords(
     to: Outbound,
     records: readonly VerifiedRecord[],
@@ -141,6 +150,10 @@ export class Core {
 
   spread(target: string, accuser: string, accusation: Uint8Array): void {
     this.queue.add({ key: `suspect ${target} ${accuser}`, recordOf: null, bytes: accusation });
+  }
+
+  tellAll(id: string, statement: Uint8Array): void {
+    this.queue.add({ key: `statement ${id}`, recordOf: null, bytes: statement, isStatement: true });
   }
 
   changeHealth(change: number): void {

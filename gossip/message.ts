@@ -7,6 +7,8 @@
  *    3 ping-req       u64 probe | target id 32      8 summary         u8 bucket | n x (id 8 | u64 inc | u32 seq)
  *    4 record         u16 | record | u16 | cred.    9 want            n x id 8
  *    5 suspect        accusation                   10 credential-ack  n x id 8
+ *   11 statement        statement                 12 statement-digest  digest 16
+ *   13 statement-list   from 8 | to 8 | n x id 8  14 statement-want    n x id 8
  *    0 padding        zeros
  */
 
@@ -28,6 +30,10 @@ export const MESSAGE = {
   summary: 8,
   want: 9,
   credentialAck: 10,
+  statement: 11,
+  statementDigest: 12,
+  statementList: 13,
+  statementWant: 14,
 } as const;
 
 export type Message =
@@ -41,7 +47,17 @@ export type Message =
   | { readonly type: 'digest'; readonly buckets: readonly bigint[] }
   | { readonly type: 'summary'; readonly bucket: number; readonly entries: readonly SummaryEntry[] }
   | { readonly type: 'want'; readonly ids: readonly string[] }
-  | { readonly type: 'credentialAck'; readonly ids: readonly string[] };
+  | { readonly type: 'credentialAck'; readonly ids: readonly string[] }
+  | { readonly type: 'statement'; readonly statement: Uint8Array }
+  | { readonly type: 'statementDigest'; readonly digest: Uint8Array }
+  /** All ids between two, both ends included, that the sender holds. */
+  | {
+      readonly type: 'statementList';
+      readonly from: string;
+      readonly to: string;
+      readonly ids: readonly string[];
+    }
+  | { readonly type: 'statementWant'; readonly ids: readonly string[] };
 
 /** `id`: 16 hex digits, the first 8 bytes. */
 export interface SummaryEntry {
@@ -58,6 +74,10 @@ export const MAX_WANT = 64;
 export const MAX_RECORD = 256;
 export const MAX_CREDENTIAL = 900;
 const MAX_ACCUSATION = 256;
+export const MAX_STATEMENT = 1100;
+const STATEMENT_DIGEST_BYTES = 16;
+/** Ids of one list: what fits a datagram. */
+export const MAX_LISTED = 128;
 
 export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
@@ -85,7 +105,14 @@ function bodyBytes(m: Message): number {
       return 1 + m.entries.length * SUMMARY_ENTRY_BYTES;
     case 'want':
     case 'credentialAck':
+    case 'statementWant':
       return m.ids.length * ID_PREFIX_BYTES;
+    case 'statement':
+      return m.statement.length;
+    case 'statementDigest':
+      return STATEMENT_DIGEST_BYTES;
+    case 'statementList':
+      return (2 + m.ids.length) * ID_PREFIX_BYTES;
   }
 }
 
@@ -141,14 +168,30 @@ export function encodeMessage(m: Message): Uint8Array {
         at += 4;
       }
       break;
+    case 'statement':
+      put(m.statement);
+      break;
+    case 'statementDigest':
+      put(m.digest);
+      break;
+    case 'statementList':
+      for (const id of [m.from, m.to, ...m.ids]) put(unhex(id));
+      break;
     case 'want':
     case 'credentialAck':
+    case 'statementWant':
       for (const id of m.ids) put(unhex(id));
       break;
   }
   out[0] = MESSAGE[m.type];
   view.setUint16(1, at - 3);
   return out;
+}
+
+function readIds(body: Uint8Array, most: number): string[] | null {
+  const count = body.length / ID_PREFIX_BYTES;
+  if (!Number.isInteger(count) || count > most) return null;
+  return Array.from({ length: count }, (_, i) => hex(body.subarray(i * 8, i * 8 + 8)));
 }
 
 /** One message body. Null if it is not exactly one of its type. */
@@ -209,6 +252,18 @@ export function decodeBody(type: number, body: Uint8Array): Message | null {
       if (!Number.isInteger(count) || count > MAX_WANT) return null;
       const ids = Array.from({ length: count }, (_, i) => hex(body.subarray(i * 8, i * 8 + 8)));
       return { type: type === MESSAGE.want ? 'want' : 'credentialAck', ids };
+    }
+    case MESSAGE.statement:
+      return n > 0 && n <= MAX_STATEMENT ? { type: 'statement', statement: body.slice() } : null;
+    case MESSAGE.statementDigest:
+      return n === STATEMENT_DIGEST_BYTES ? { type: 'statementDigest', digest: body.slice() } : null;
+    case MESSAGE.statementList: {
+      const [from, to, ...ids] = readIds(body, MAX_LISTED + 2) ?? [];
+      return from === undefined || to === undefined ? null : { type: 'statementList', from, to, ids };
+    }
+    case MESSAGE.statementWant: {
+      const ids = readIds(body, MAX_LISTED);
+      return ids === null ? null : { type: 'statementWant', ids };
     }
     default:
       return null;

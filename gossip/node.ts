@@ -104,6 +104,23 @@ export class GossipNode {
     }
   }
 
+  /** A statement of this host's own store is news. */
+  tell(id: string): void {
+    this.#step(() => this.swim.tell(this.#o.clock.monotonicMs(), id));
+    this.#pace.hurry();
+  }
+
+  /** Verifies every member again; those who fail are forgotten. */
+  recheck(): void {
+    this.#step(() => this.swim.recheck(this.#o.clock.monotonicMs()));
+  }
+
+  /** Publishes a new record of this host. */
+  restate(): void {
+    this.#step(() => this.swim.restate());
+    this.#pace.hurry();
+  }
+
   /** Says that this host leaves and waits until it is on the wire. */
   async leave(): Promise<void> {
     const sends = this.swim.leave(this.#o.clock.monotonicMs());

@@ -49,13 +49,14 @@ function targetOf(to: Outbound): { readonly address: Address | null; readonly bo
     : { address: to.contact.address, boxKey: to.contact.boxKey };
 }
 
-type NewsMessage = Extract<Message, { type: 'record' | 'suspect' }>;
+type NewsMessage = Extract<Message, { type: 'record' | 'suspect' | 'statement' }>;
 
 /** Below this no news fits: an accusation of two ids, a number and a signature. */
 const LEAST_NEWS_BYTES = 64;
 
 /** Bytes that a piece of news takes, without encoding it. */
 function sizeOf(m: NewsMessage): number {
+  if (m.type === 'statement') return MESSAGE_HEADER_BYTES + m.statement.length;
   const body = m.type === 'suspect' ? m.accusation.length : 4 + m.record.length + m.credential.length;
   return MESSAGE_HEADER_BYTES + body;
 }
@@ -144,6 +145,7 @@ export class Outbox {
 
   /** Null if the member was forgotten. */
   #newsMessage(to: Outbound, news: News): NewsMessage | null {
+    if (news.isStatement === true) return { type: 'statement', statement: news.bytes };
     if (news.recordOf === null) return { type: 'suspect', accusation: news.bytes };
     const own = news.recordOf === this.#p.selfId;
     const record = own ? this.#p.own() : this.#p.recordOf(news.recordOf);

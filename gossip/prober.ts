@@ -9,6 +9,7 @@ import { type Member, smoothRtt } from './member.ts';
 import type { Message } from './message.ts';
 import { type Probe, startProbe } from './probe.ts';
 import { isHere } from './roster.ts';
+import type { Statements } from './statements.ts';
 
 /** Indirect probes served for one asker in a second, and altogether at one time. */
 const PING_REQ_PER_SECOND = 5;
@@ -25,6 +26,7 @@ interface Relay {
 export class Prober {
   readonly #core: Core;
   readonly #doubt: Doubt;
+  readonly #statements: Statements;
   #probe: Probe | null = null;
   /** By the probe id that went to the target; bounded by MAX_RELAYED. */
   readonly #relayed = new Map<bigint, Relay>();
@@ -33,9 +35,10 @@ export class Prober {
   #nextProbeMs = 0;
   #nextSecondMs = 0;
 
-  constructor(core: Core, doubt: Doubt) {
+  constructor(core: Core, doubt: Doubt, statements: Statements) {
     this.#core = core;
     this.#doubt = doubt;
+    this.#statements = statements;
   }
 
   get isWaiting(): boolean {
@@ -91,7 +94,7 @@ export class Prober {
   /** A doubted member is told of the doubt with the ping, so that it can answer at once. */
   #ping(target: Member, probe: bigint, nowMs: number): void {
     const doubt = this.#doubt.about(target);
-    const messages: Message[] = [{ type: 'ping', probe }];
+    const messages: Message[] = [{ type: 'ping', probe }, ...this.#statements.digest()];
     if (doubt !== null) messages.push(doubt);
     this.#core.send(target, messages, nowMs);
   }

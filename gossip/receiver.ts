@@ -3,6 +3,7 @@
  * fails a check changes nothing but a counter, and the only answer it may get is a BOOT no larger than itself.
  */
 
+import { Channel } from './channel.ts';
 import {
   decodeBox,
   decodeInner,
@@ -23,6 +24,7 @@ import { RateLimit } from './rate-limit.ts';
 import type { Records } from './records.ts';
 import type { Redial } from './redial.ts';
 import { prefixOf } from './roster.ts';
+import type { Statements } from './statements.ts';
 import type { Address } from './types.ts';
 
 /** The highest boot that a peer may say it saw of us: what is left above it lasts for as many starts. */
@@ -34,16 +36,25 @@ export class Receiver {
   readonly #doubt: Doubt;
   readonly #prober: Prober;
   readonly #redial: Redial;
+  readonly #statements: Statements;
   readonly #limit = new RateLimit();
   /** Messages understood by type; bounded by the message table. */
   readonly counts = new Map<string, number>();
 
-  constructor(core: Core, records: Records, doubt: Doubt, prober: Prober, redial: Redial) {
+  constructor(
+    core: Core,
+    records: Records,
+    doubt: Doubt,
+    prober: Prober,
+    redial: Redial,
+    statements: Statements,
+  ) {
     this.#core = core;
     this.#records = records;
     this.#doubt = doubt;
     this.#prober = prober;
     this.#redial = redial;
+    this.#statements = statements;
   }
 
   datagram(nowMs: number, bytes: Uint8Array, from: Address): void {
@@ -67,15 +78,23 @@ export class Receiver {
     // Only what a holder of the psk made may use up the signatures that all addresses share.
     if (!this.#limit.allowVerified(nowMs)) return this.#core.drop('rate');
     const record = verifier.verify(content.record, content.credential);
-    if (record === null) return this.#core.drop('auth');
+    if (record === null) return this.#introOfBanned(content.record, content.credential);
     if (record.id !== this.#core.own.id) this.#records.introduced(record, nowMs);
+  }
+
+  /** One that is out comes back: it will be told why when it speaks. */
+  #introOfBanned(record: Uint8Array, credential: Uint8Array): void {
+    const banned = this.#statements.bannedBy(record, credential);
+    if (banned === null) return this.#core.drop('auth');
+    if (!this.#statements.isBanned(prefixOf(banned.id))) this.#statements.ban(banned, new Channel());
+    this.#core.drop('revoked');
   }
 
   #box(nowMs: number, bytes: Uint8Array, from: Address): void {
     const { own, roster, parts } = this.#core;
     const frame = decodeBox(bytes);
     if (frame === null) return this.#core.drop('garbage');
-    const sender = roster.peerByPrefix(frame.sender);
+    const sender = this.#statements.bannedByPrefix(frame.sender) ?? roster.peerByPrefix(frame.sender);
     if (sender === undefined || frame.receiver !== prefixOf(own.id)) return this.#core.drop('gossip');
     const boxKey = 'record' in sender ? sender.record.boxKey : sender.contact.boxKey;
     const plain = parts.sealer.open(sender.id, boxKey, frame.nonce, frame.box);
@@ -98,6 +117,7 @@ export class Receiver {
     }
     if (!channel.accept(inner.seq)) return this.#core.drop('replay');
     outbox.heard(sender, from);
+    if (this.#statements.answerBanned(sender, nowMs)) return this.#core.drop('revoked');
     if (!channel.opened) {
       channel.opened = true;
       if (roster.member(sender.id) !== undefined) this.#core.emit({ type: 'reachable', id: sender.id });
@@ -176,6 +196,17 @@ export class Receiver {
         return;
       case 'credentialAck':
         for (const id of m.ids) sender.channel.credentialAcked(id);
+        return;
+      case 'statement':
+        return this.#statements.received(sender, m.statement, nowMs);
+      case 'statementDigest':
+        if (this.#mayAnswer(sender, nowMs)) this.#statements.compared(sender, m.digest, nowMs);
+        return;
+      case 'statementList':
+        if (this.#mayAnswer(sender, nowMs)) this.#statements.listed(sender, m, nowMs);
+        return;
+      case 'statementWant':
+        if (this.#mayAnswer(sender, nowMs)) this.#statements.wanted(sender, m.ids, nowMs);
         return;
       case 'boot':
         // It had not understood us before.

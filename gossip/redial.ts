@@ -8,6 +8,7 @@ import type { Core } from './core.ts';
 import type { Doubt } from './doubt.ts';
 import type { Member } from './member.ts';
 import type { Records } from './records.ts';
+import type { Statements } from './statements.ts';
 
 /** Dead members dialled by the whole mesh in one interval. */
 const DEAD_DIALS = 32;
@@ -24,15 +25,17 @@ export class Redial {
   readonly #core: Core;
   readonly #doubt: Doubt;
   readonly #records: Records;
+  readonly #statements: Statements;
   #nextContactMs = 0;
   #nextDialMs = 0;
   #nextHealingMs = 0;
   #healingUntilMs = -Infinity;
 
-  constructor(core: Core, doubt: Doubt, records: Records) {
+  constructor(core: Core, doubt: Doubt, records: Records, statements: Statements) {
     this.#core = core;
     this.#doubt = doubt;
     this.#records = records;
+    this.#statements = statements;
   }
 
   tick(nowMs: number): void {
@@ -78,7 +81,8 @@ export class Redial {
   #dial(whom: readonly Member[], nowMs: number): void {
     for (const m of whom) {
       const doubt = this.#doubt.about(m);
-      if (doubt !== null) this.#core.send(m, [doubt, this.#records.digest()], nowMs);
+      if (doubt !== null)
+        this.#core.send(m, [doubt, this.#records.digest(), ...this.#statements.digest()], nowMs);
     }
   }
 }

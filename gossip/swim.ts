@@ -20,6 +20,7 @@ import { Receiver } from './receiver.ts';
 import { Records } from './records.ts';
 import { Redial } from './redial.ts';
 import { isHere } from './roster.ts';
+import { Statements } from './statements.ts';
 import type { Address, MemberState, SwimOutput, VerifiedRecord } from './types.ts';
 
 export interface SwimStats {
@@ -49,6 +50,7 @@ export class Swim {
   readonly #prober: Prober;
   readonly #receiver: Receiver;
   readonly #redial: Redial;
+  readonly #statements: Statements;
   #nextGossipMs = 0;
   #savedAtMs = -Infinity;
   #nowMs: number;
@@ -58,9 +60,17 @@ export class Swim {
     this.#core = new Core(parts);
     this.#doubt = new Doubt(this.#core);
     this.#records = new Records(this.#core, (n, atMs) => this.#doubt.refute(n, atMs), nowMs);
-    this.#prober = new Prober(this.#core, this.#doubt);
-    this.#redial = new Redial(this.#core, this.#doubt, this.#records);
-    this.#receiver = new Receiver(this.#core, this.#records, this.#doubt, this.#prober, this.#redial);
+    this.#statements = new Statements(this.#core);
+    this.#prober = new Prober(this.#core, this.#doubt, this.#statements);
+    this.#redial = new Redial(this.#core, this.#doubt, this.#records, this.#statements);
+    this.#receiver = new Receiver(
+      this.#core,
+      this.#records,
+      this.#doubt,
+      this.#prober,
+      this.#redial,
+      this.#statements,
+    );
     for (const contact of parts.contacts)
       if (contact.id !== parts.own.id) this.#core.roster.addContact(contact);
     this.#records.load(nowMs);
@@ -135,6 +145,41 @@ export class Swim {
     for (let i = 0; i < copies; i++)
       for (const m of told) this.#core.sendRecords(m, [this.#core.own], false, nowMs);
     this.#records.save();
+    return this.#core.take();
+  }
+
+  /** A statement that this host's store holds is news: several members hear it at once, the rest by gossip. */
+  tell(nowMs: number, id: string): SwimOutput[] {
+    this.#statements.spread(id);
+    for (const m of this.#core.roster.pick(LEAVE_FANOUT, (m) => isHere(m) && m.channel.opened))
+      this.#core.send(m, [], nowMs);
+    return this.#core.take();
+  }
+
+  /**
+   * Statements or time may have ended certificates: every member is verified again, and who fails is told why, if there is
+   * a statement that says it, and forgotten.
+   */
+  recheck(nowMs: number): SwimOutput[] {
+    const { roster, parts } = this.#core;
+    for (const m of [...roster.all()]) {
+      const { bytes, credential } = m.record;
+      if (parts.verifier.verify(bytes, credential) !== null) continue;
+      const banned = this.#statements.bannedBy(bytes, credential);
+      if (banned !== null) {
+        const peer = this.#statements.ban(banned, m.channel);
+        if (m.channel.opened) this.#statements.answerBanned(peer, nowMs);
+      }
+      roster.forget(m);
+      this.#core.emit({ type: 'member', id: m.id });
+    }
+    return this.#core.take();
+  }
+
+  /** This host has something new to say of itself. */
+  restate(): SwimOutput[] {
+    this.#core.own = this.#core.parts.signer.ownRecord('alive', null);
+    this.#core.announce(this.#core.own.id);
     return this.#core.take();
   }
 

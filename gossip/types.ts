@@ -60,6 +60,32 @@ export interface Sealer {
   openIntro(nonce: Uint8Array, sealed: Uint8Array): Uint8Array | null;
 }
 
+/** A host whose certificate was ended by a statement. */
+export interface Banned {
+  readonly id: string;
+  readonly boxKey: Uint8Array;
+  readonly address: Address;
+  readonly statement: Uint8Array;
+}
+
+/**
+ * Signed statements for everybody. Ids are 16 hex digits, in order. Never throws for what the network sent; `receive`
+ * returns only when what it took is on disk.
+ */
+export interface StatementStore {
+  /** 16 bytes; equal where the same statements are in force. */
+  digest(): Uint8Array;
+  ids(): readonly string[];
+  get(id: string): Uint8Array | null;
+  /** Ids within the range (both ends included) that are not there, in the order in which they must be told. */
+  missing(from: string, to: string, there: ReadonlySet<string>): readonly string[];
+  /** Whether a statement is held, or was and is out of force. */
+  knows(id: string): boolean;
+  holds(statement: Uint8Array): boolean;
+  receive(statement: Uint8Array): 'refused' | 'known' | { readonly id: string };
+  banned(record: Uint8Array, credential: Uint8Array): Banned | null;
+}
+
 export interface SavedMember {
   readonly record: Uint8Array;
   readonly credential: Uint8Array;
@@ -101,7 +127,9 @@ export type SwimOutput =
   /** Two different records of one owner with one number: proof of equivocation; the first is kept. */
   | { readonly type: 'equivocation'; readonly id: string }
   | { readonly type: 'probe'; readonly id: string; readonly rttMs: number | null }
+  /** A statement is new and in force. */
+  | { readonly type: 'statement'; readonly id: string }
   | { readonly type: 'drop'; readonly reason: DropReason };
 
 /** Why a datagram was not used; the agent counts each once. */
-export type DropReason = 'garbage' | 'auth' | 'replay' | 'rate' | 'gossip';
+export type DropReason = 'garbage' | 'auth' | 'replay' | 'rate' | 'gossip' | 'revoked';

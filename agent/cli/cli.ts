@@ -22,6 +22,7 @@ import { addMembers } from './verbs/members.ts';
 import { addMetrics } from './verbs/metrics.ts';
 import { addPeers } from './verbs/peers.ts';
 import { addPing } from './verbs/ping.ts';
+import { addRevoke } from './verbs/revoke.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
 import { addToken } from './verbs/token.ts';
@@ -58,7 +59,7 @@ export function buildProgram(
   const context = new Context(io, actions, () => program.opts<GlobalOptions>());
   addGlobals(program, io);
   const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
-    ['Make and join:', [addInit, addToken, addUp, addRun, addLeave]],
+    ['Make and join:', [addInit, addToken, addUp, addRun, addRevoke, addLeave]],
     [
       'Look:',
       [

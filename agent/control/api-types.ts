@@ -169,6 +169,43 @@ export interface TokenReport {
   readonly admitter: string;
 }
 
+/** Body of `POST /v1/revocations`. */
+export interface RevokeRequest {
+  readonly kind: 'node' | 'token' | 'admitter' | 'name';
+  /** Name or node id; of a token its id. */
+  readonly what: string;
+  /** For people; may be empty. */
+  readonly reason: string;
+  /** Of an admitter: names of hosts that it certified and that stay. */
+  readonly keep: readonly string[];
+}
+
+interface RevocationFacts {
+  readonly kind: RevokeRequest['kind'];
+  /** As the operator named it. */
+  readonly what: string;
+  /** 64 hex digits. */
+  readonly target: string;
+  readonly reason: string | null;
+  /** Unix milliseconds, by the clock of the host that signed it. */
+  readonly revokedAt: number;
+  /** Signed by a root of the mesh, not by a host with the right to revoke. */
+  readonly byRoot: boolean;
+}
+
+/** The answer to `POST /v1/revocations`. */
+export interface RevocationReport extends RevocationFacts {
+  readonly v: 1;
+  /** Names of the members that this host knew and that it put out. */
+  readonly hosts: readonly string[];
+}
+
+/** `GET /v1/revocations`, newest first. */
+export interface RevocationsReport {
+  readonly v: 1;
+  readonly revocations: readonly RevocationFacts[];
+}
+
 /** The answer to `POST /v1/leave`. */
 export interface LeaveReport {
   readonly v: 1;
@@ -221,7 +258,8 @@ export type EventType =
   | 'mac-move'
   | 'drop-burst'
   | 'admitted'
-  | 'refused';
+  | 'refused'
+  | 'revocation';
 
 export interface EventReport {
   /** Counts from 1 from the start of the agent. */
@@ -334,6 +372,9 @@ export interface AgentView {
   removeVtep(request: VtepRequest): Promise<VtepsReport>;
   /** Publishes the signed leave that releases name and certificate; the agent stops after the answer has gone out. */
   leave(): Promise<LeaveReport>;
+  /** Ends trust in something for good. E_REFUSED on a host without the right, E_NOT_FOUND. */
+  revoke(request: RevokeRequest): Promise<RevocationReport>;
+  revocations(): RevocationsReport;
   health(): HealthReport;
   /** What happened after the event `after`; waits up to `waitMs` if there is nothing yet. */
   events(after: number, waitMs: number): Promise<EventsReport>;

@@ -62,6 +62,8 @@ export interface MetricsSnapshot {
     readonly count: number;
   }[];
   readonly identityExpirySec: number;
+  /** Statements in force that end trust. */
+  readonly revocations: readonly { readonly kind: string; readonly count: number }[];
   /** Tokens of this admitter's log. */
   readonly joinTokens: readonly { readonly state: 'open' | 'used' | 'expired'; readonly count: number }[];
 }

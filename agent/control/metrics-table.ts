@@ -363,6 +363,13 @@ export const METRICS: readonly MetricDefinition[] = [
     help: 'When the certificate of this host expires.',
     read: ({ identityExpirySec }) => one(identityExpirySec),
   },
+  {
+    name: 'weft_revocations',
+    type: 'gauge',
+    labels: ['kind'],
+    help: 'Statements in force that end trust, by kind (node, token, admitter, name).',
+    read: ({ revocations }) => revocations.map(({ kind, count }) => ({ labels: { kind }, value: count })),
+  },
 ];
 
 export const HANDSHAKE_DURATION: HistogramDefinition = {

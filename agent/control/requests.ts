@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { canonicalIp, parseEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
-import type { PingRequest, TokenRequest, TraceRequest, VtepRequest } from './api-types.ts';
+import type { PingRequest, RevokeRequest, TokenRequest, TraceRequest, VtepRequest } from './api-types.ts';
 
 /** The longest honest body is a token request of 200 bytes. */
 const MAX_BODY_BYTES = 16_384;
@@ -45,6 +45,17 @@ const vtepRequest = z.strictObject({
   segment,
 });
 
+const revokeRequest = z.strictObject({
+  kind: z.enum(['node', 'token', 'admitter', 'name']),
+  what: z.string().min(1).max(64),
+  reason: z
+    .string()
+    .max(120)
+    .regex(/^[\x20-\x7e]*$/, 'must be printable ASCII')
+    .default(''),
+  keep: z.array(z.string().min(1).max(64)).max(32).default([]),
+});
+
 const pingRequest = z.strictObject({
   peer: z.string().min(1).max(63),
   sizeBytes: z.int().min(1).max(65_535).nullable().default(null),
@@ -71,6 +82,10 @@ const traceRequest = z
 
 export async function readTraceRequest(request: IncomingMessage): Promise<TraceRequest> {
   return check(traceRequest, await readJson(request));
+}
+
+export async function readRevokeRequest(request: IncomingMessage): Promise<RevokeRequest> {
+  return check(revokeRequest, await readJson(request));
 }
 
 export async function readPingRequest(request: IncomingMessage): Promise<PingRequest> {

@@ -13,6 +13,7 @@ import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
 import {
   BodyError,
   readPingRequest,
+  readRevokeRequest,
   readTokenRequest,
   readTraceRequest,
   readVtepRequest,
@@ -95,6 +96,10 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     '/v1/tokens': { POST: async (request) => view.createToken(await readTokenRequest(request)) },
     '/v1/ping': { POST: async (request) => view.ping(await readPingRequest(request)) },
     '/v1/trace': { POST: async (request) => view.trace(await readTraceRequest(request)) },
+    '/v1/revocations': {
+      GET: () => view.revocations(),
+      POST: async (request) => view.revoke(await readRevokeRequest(request)),
+    },
     '/v1/leave': { POST: () => view.leave() },
   };
 }

@@ -39,11 +39,12 @@ export const DROP = {
   gossip: 32,
   noPeer: 33,
   superFrame: 34,
+  revoked: 35,
 } as const;
 
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-export const DROP_COUNT = 35;
+export const DROP_COUNT = 36;
 
 export interface DropInfo {
   readonly label: string;
@@ -129,6 +130,7 @@ export const DROP_TABLE: readonly DropInfo[] = [
     directions: tx,
     why: 'A super-frame that cannot be cut: contradictory headers, or datagrams larger than the path takes.',
   },
+  { label: 'revoked', directions: rx, why: 'From a host whose certificate was revoked.' },
 ];
 
 /** The number of a label, or 0. */

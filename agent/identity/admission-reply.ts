@@ -27,6 +27,8 @@ export const REFUSAL = {
   notAdmitter: 15,
   noAddressLeft: 16,
   admitterUnreachable: 17,
+  tokenRevoked: 18,
+  nodeRevoked: 19,
 } as const;
 
 export type RefusalCode = keyof typeof REFUSAL;

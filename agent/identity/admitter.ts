@@ -21,6 +21,7 @@ import {
 } from './node-cert.ts';
 import { parseNodeRequest, type ReadNodeRequest } from './node-request.ts';
 import { formatPrefix, hostsOf, isHostOf } from './prefix.ts';
+import { nameTarget } from './revocation.ts';
 import { equalBytes, toHex } from './sodium.ts';
 import { nameAllowed, parseTokenCert, type ReadTokenCert } from './token.ts';
 import type { TrustStore } from './trust-store.ts';
@@ -101,8 +102,11 @@ export class Admitter {
     if (!request.verify(token.tokenPk) || !equalBytes(request.dhPk, sessionDhPk))
       throw new Refused('tokenSignature', 'the request is not signed by the token and the host that sent it');
     const known = log.byRequest(toHex(request.id));
-    if (known !== undefined) return { row: known, repeated: true };
+    if (known !== undefined && trust.revocationOf(known.cert, self.record.bytes) === null)
+      return { row: known, repeated: true };
     this.#checkToken(token);
+    if (known !== undefined)
+      throw new Refused('nodeRevoked', 'this host was revoked: it cannot join with these keys');
     if (token.count === 'strict' && !equalBytes(token.admitterId, self.nodeId))
       throw new Refused(
         'notAdmitter',
@@ -119,6 +123,8 @@ export class Admitter {
   }
 
   #checkToken(token: ReadTokenCert): void {
+    if (this.#o.trust.revocations.tokenRevoked(token.id))
+      throw new Refused('tokenRevoked', 'the token was revoked: create a new one with `weft token create`');
     const now = this.#o.trust.nowMs();
     if (now >= token.expiresMs)
       throw new Refused('tokenExpired', `the token expired at ${new Date(token.expiresMs).toISOString()}`);
@@ -133,6 +139,8 @@ export class Admitter {
     const { log, view } = this.#o;
     if (!NODE_NAME.test(request.name))
       throw new Refused('malformed', 'the host name is not made of a-z, 0-9 and hyphens');
+    if (this.#o.trust.revocations.holds('name', nameTarget(request.name)))
+      throw new Refused('nameTaken', `the name '${request.name}' was revoked in this mesh: choose another`);
     if (!nameAllowed(token, request.name))
       throw new Refused(
         'nameNotAllowed',

@@ -9,6 +9,7 @@ import { WeftError } from '../errors.ts';
 import type { NodeKeys } from './genesis.ts';
 import type { ReadNodeCert } from './node-cert.ts';
 import { meshIdOf, parsePolicy, type SignedPolicy } from './policy.ts';
+import { readRevocations } from './revocation-set.ts';
 import { concat, dhKeyPair, equalBytes, type KeyPair, signingKeyPair } from './sodium.ts';
 import { STATE_FILE, type StateDir } from './state-dir.ts';
 import { TrustStore } from './trust-store.ts';
@@ -59,7 +60,7 @@ export function writeNodeKeys(state: StateDir, keys: NodeKeys): void {
 
 /**
  * Reads and checks everything, and ends a join that was cut off after its certificate was on disk.
- * @throws WeftError E_NO_STATE, E_STATE, E_CLOCK (the certificate is out of its time, also by the floor clock), E_RECORD
+ * @throws WeftError E_NO_STATE, E_STATE, E_REVOKED, E_CLOCK (the certificate is out of its time, also by the floor clock), E_RECORD
  */
 export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   if (!holdsMember(state))
@@ -76,9 +77,17 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   const keys = readNodeKeys(state);
   const certBytes = state.read(STATE_FILE.cert);
   const admitterBytes = state.has(STATE_FILE.admitter) ? state.read(STATE_FILE.admitter) : new Uint8Array(0);
-  const trust = new TrustStore({ ...mesh, policy }, clock);
+  const trust = new TrustStore(
+    { ...mesh, policy, revocations: readRevocations(state, mesh.meshId, mesh.rootPk) },
+    clock,
+  );
   const verdict = trust.verifyNodeCert(certBytes, admitterBytes);
   if (!verdict.ok) {
+    if (verdict.problem === 'revoked')
+      throw new WeftError(
+        'E_REVOKED',
+        `${verdict.reason}; its mesh accepts it no more: to join anew it needs a new token and an empty --state`,
+      );
     if (verdict.problem === 'expired' || verdict.problem === 'notYetValid')
       throw new WeftError(
         'E_CLOCK',

@@ -24,6 +24,7 @@ export const RECORD_TYPE = {
   tokenCert: 2,
   nodeRequest: 3,
   nodeCert: 4,
+  revocation: 5,
   nodeState: 6,
   suspicion: 8,
 } as const;
@@ -36,6 +37,7 @@ const TYPE_NAME: Record<RecordName, string> = {
   tokenCert: 'TokenCert',
   nodeRequest: 'NodeRequest',
   nodeCert: 'NodeCert',
+  revocation: 'Revocation',
   nodeState: 'NodeState',
   suspicion: 'Suspicion',
 };

@@ -95,6 +95,8 @@ export const zero = (bytes: Uint8Array): void => {
   bytes.fill(0);
 };
 
+export const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
+
 export const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /** X25519 of a secret and a public key; null for a low-order public key. */

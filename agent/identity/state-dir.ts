@@ -43,6 +43,7 @@ export const STATE_FILE = {
   resetKey: 'reset.key',
   replays: 'replays.json',
   contacts: 'contacts.json',
+  revocations: 'revocations.bin',
 } as const;
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];

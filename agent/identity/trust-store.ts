@@ -13,6 +13,8 @@ import { CAP, NO_ISSUER, parseNodeCert, type ReadNodeCert } from './node-cert.ts
 import { parseNodeState, type ReadNodeState } from './node-state.ts';
 import { parsePolicy, type SegmentRule, type SignedPolicy } from './policy.ts';
 import { type RawRecord, recordSignedBy } from './record.ts';
+import type { ReadRevocation } from './revocation.ts';
+import { RevocationSet } from './revocation-set.ts';
 import { equalBytes, hash, toHex } from './sodium.ts';
 
 /** Verified object ids kept; a mesh of thousands fits twice. */
@@ -34,6 +36,7 @@ export type CertProblem =
   | 'unknownIssuer'
   | 'notYetValid'
   | 'expired'
+  | 'revoked'
   | 'rights'
   | 'segment'
   | 'signature';
@@ -42,11 +45,19 @@ export interface TrustSettings {
   readonly meshId: Uint8Array;
   readonly rootPk: Uint8Array;
   readonly policy: SignedPolicy;
+  /** Empty if not given. */
+  readonly revocations?: RevocationSet;
 }
 
 const no = (problem: CertProblem, reason: string): CertVerdict => ({ ok: false, problem, reason });
 
 const utc = (ms: number): string => new Date(ms).toISOString();
+
+/** `host a was revoked at ...: reason`, for people. */
+export function revokedText(cert: ReadNodeCert, { kind, timeMs, reason, label }: ReadRevocation): string {
+  const by = kind === 'node' ? '' : ` with its ${kind}${kind === 'token' ? ` ${label}` : ''}`;
+  return `host ${cert.name} was revoked${by} at ${utc(timeMs)}${reason === '' ? '' : `: ${reason}`}`;
+}
 
 /** With the signature: a record that verified, passed on with another signature, would be refused by everybody else. */
 const verifiedKey = (record: RawRecord): string => toHex(hash(record.id, record.signature)).slice(0, 32);
@@ -56,6 +67,7 @@ export class TrustStore {
   readonly rootPk: Uint8Array;
   readonly #clock: Clock;
   readonly policy: SignedPolicy;
+  readonly revocations: RevocationSet;
   /** Certificates and states whose signature verified; bounded by MAX_VERIFIED. */
   readonly #verified = new LRUCache<string, true>({ max: MAX_VERIFIED });
   /** Admitter certificates by the hex of the first 16 bytes of their id; bounded by MAX_ADMITTERS. */
@@ -65,6 +77,7 @@ export class TrustStore {
     this.meshId = settings.meshId;
     this.rootPk = settings.rootPk;
     this.policy = settings.policy;
+    this.revocations = settings.revocations ?? new RevocationSet();
     this.#clock = clock;
   }
 
@@ -90,6 +103,8 @@ export class TrustStore {
     const byRoot = equalBytes(cert.issuerId, NO_ISSUER);
     const issuer = byRoot ? undefined : this.#admitters.get(toHex(cert.issuerId));
     if (!byRoot && issuer === undefined) return no('unknownIssuer', 'its issuer is unknown');
+    const revoked = this.revocations.against(cert, issuer);
+    if (revoked !== null) return no('revoked', revokedText(cert, revoked));
     const late = this.#timeProblem(cert) ?? (issuer === undefined ? null : this.#timeProblem(issuer));
     if (late !== null) return late;
     if (issuer !== undefined) {
@@ -108,6 +123,13 @@ export class TrustStore {
     this.#verified.set(key, true);
     if (byRoot && cert.caps & CAP.admit) this.#admitters.set(toHex(cert.record.id).slice(0, 32), cert);
     return { ok: true, cert };
+  }
+
+  /** What ends a certificate of this mesh, whatever its times; null if nothing does or it is none. */
+  revocationOf(bytes: Uint8Array, admitterBytes: Uint8Array | null): ReadRevocation | null {
+    if (admitterBytes !== null && admitterBytes.length > 0) this.#learnAdmitter(admitterBytes);
+    const cert = parseNodeCert(bytes, this.meshId);
+    return cert === null ? null : this.revocations.against(cert, this.#admitters.get(toHex(cert.issuerId)));
   }
 
   /** Verifies a state against the certificate it names. Null for anything else. */

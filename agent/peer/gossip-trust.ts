@@ -125,6 +125,11 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     return { accuser, target: toHex(read.targetId), incarnation: read.targetIncarnation };
   }
 
+  /** What ends certificates has changed: the next look at each is a whole one. */
+  forgetVerdicts(): void {
+    this.#certs.clear();
+  }
+
   /** From now on a leave gives up name, address and certificate. */
   release(): void {
     this.#released = true;
@@ -147,7 +152,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
         seq: this.#seq,
         status: status === 'left' && this.#released ? 'released' : status,
         policySeq: identity.policy.seq,
-        revocationDigest: new Uint8Array(16),
+        revocationDigest: identity.trust.revocations.digest,
         validUntilMs: identity.trust.nowMs() + STATE_VALID_MS,
         endpoints: [{ ip: listen.ip, sealedPort: listen.port, gossipPort }],
       },

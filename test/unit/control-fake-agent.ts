@@ -13,6 +13,9 @@ import type {
   PeersReport,
   PingReport,
   PingRequest,
+  RevocationReport,
+  RevocationsReport,
+  RevokeRequest,
   StatusReport,
   TokenReport,
   TokenRequest,
@@ -87,6 +90,7 @@ export const SNAPSHOT: MetricsSnapshot = {
   ],
   udpSocketDrops: [{ socket: 'sealed', count: 0 }],
   identityExpirySec: 1_800_000_000,
+  revocations: [{ kind: 'node', count: 2 }],
   joinTokens: [{ state: 'open', count: 1 }],
 };
 
@@ -95,6 +99,8 @@ export class FakeAgent implements AgentView {
   readonly #vteps: VtepReport[] = []; // bounded by the test
   readonly ring = new EventRing(systemClock);
   pings = 0;
+  /** What was revoked; bounded by the test. */
+  readonly revoked: RevocationReport[] = [];
   ready = true;
   broken = false;
 
@@ -204,6 +210,17 @@ export class FakeAgent implements AgentView {
 
   async leave(): Promise<LeaveReport> {
     return { v: 1, name: 'alpha', left: true };
+  }
+
+  async revoke({ kind, what, reason }: RevokeRequest): Promise<RevocationReport> {
+    if (what === 'nobody') throw new WeftError('E_NOT_FOUND', `there is no ${kind} 'nobody'`);
+    const report = { v: 1 as const, kind, what, target: 'ab'.repeat(32), reason: reason || null };
+    this.revoked.push({ ...report, revokedAt: 1_800_000_000_000, byRoot: true, hosts: [what] });
+    return { ...report, revokedAt: 1_800_000_000_000, byRoot: true, hosts: [what] };
+  }
+
+  revocations(): RevocationsReport {
+    return { v: 1, revocations: this.revoked.map(({ v: _, hosts: __, ...facts }) => facts) };
   }
 
   health(): HealthReport {

@@ -1,0 +1,141 @@
+/**
+ * All that was revoked: a set that only grows, one statement for each kind and target, and the same on every host whatever
+ * the order in which statements come (commutative, associative, idempotent). A root's statement stands above one of a host
+ * with the right to revoke; of two equal ones the lower id stays. What a host signed counts while a root has not revoked
+ * that host, and never against a certificate that a root signed: a stolen key of an admitter does not end its mesh.
+ */
+import type { WeftError } from '../errors.ts';
+import type { ReadNodeCert } from './node-cert.ts';
+import {
+  nameTarget,
+  paddedTarget,
+  parseRevocation,
+  type ReadRevocation,
+  type RevocationKind,
+} from './revocation.ts';
+import { hash, toHex } from './sodium.ts';
+import { STATE_FILE, type StateDir } from './state-dir.ts';
+
+/** Statements kept. */
+export const MAX_REVOCATIONS = 1024;
+/** Of these, by hosts that are no root: a stolen key must not fill the set. */
+export const MAX_REVOCATIONS_OF_HOSTS = 512;
+
+const FILE_LENGTH_BYTES = 2;
+const NO_DIGEST: Uint8Array = new Uint8Array(16);
+
+const keyOf = (kind: RevocationKind, target: Uint8Array): string => `${kind} ${toHex(target)}`;
+
+const isByRoot = (cert: ReadNodeCert): boolean => cert.issuerId.every((b) => b === 0);
+
+/** Whether `a` stays where both name one target. */
+function precedes(a: ReadRevocation, b: ReadRevocation): boolean {
+  if ((a.signerNode === null) !== (b.signerNode === null)) return a.signerNode === null;
+  return Buffer.compare(a.record.id, b.record.id) < 0;
+}
+
+export class RevocationSet {
+  /** By kind and target; bounded by MAX_REVOCATIONS. */
+  readonly #byKey = new Map<string, ReadRevocation>();
+  #digest: Uint8Array = NO_DIGEST;
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** The first 16 bytes of a hash of all ids in order; zeros for the empty set. */
+  get digest(): Uint8Array {
+    return this.#digest;
+  }
+
+  all(): ReadRevocation[] {
+    return [...this.#byKey.values()];
+  }
+
+  /** Takes a statement that was read. True when the set changed. */
+  add(statement: ReadRevocation): boolean {
+    if (this.#isSilenced(statement)) return false;
+    const key = keyOf(statement.kind, statement.target);
+    const held = this.#byKey.get(key);
+    if (held !== undefined && !precedes(statement, held)) return false;
+    if (held === undefined && this.#isFull(statement)) return false;
+    this.#byKey.set(key, statement);
+    // Only a root's word can end a right to revoke: the order of arrival does not matter.
+    for (const [other, r] of this.#byKey) if (this.#isSilenced(r)) this.#byKey.delete(other);
+    const ids = this.all()
+      .map((r) => r.record.id)
+      .sort(Buffer.compare);
+    this.#digest = ids.length === 0 ? NO_DIGEST : hash(...ids).slice(0, 16);
+    return true;
+  }
+
+  #isFull(statement: ReadRevocation): boolean {
+    if (this.#byKey.size >= MAX_REVOCATIONS) return true;
+    const ofHosts = this.all().filter((r) => r.signerNode !== null).length;
+    return statement.signerNode !== null && ofHosts >= MAX_REVOCATIONS_OF_HOSTS;
+  }
+
+  #isSilenced({ signerNode }: ReadRevocation): boolean {
+    if (signerNode === null) return false;
+    const by = this.#byKey.get(keyOf('node', signerNode)) ?? this.#byKey.get(keyOf('admitter', signerNode));
+    return by !== undefined && by.signerNode === null;
+  }
+
+  #find(kind: RevocationKind, target: Uint8Array): ReadRevocation | undefined {
+    return this.#byKey.get(keyOf(kind, target));
+  }
+
+  holds(kind: RevocationKind, target: Uint8Array): boolean {
+    return this.#find(kind, target) !== undefined;
+  }
+
+  tokenRevoked(tokenId: Uint8Array): boolean {
+    return this.holds('token', paddedTarget(tokenId));
+  }
+
+  /** What ends this certificate; null if nothing does. `issuer`: the admitter that signed it, unless a root did. */
+  against(cert: ReadNodeCert, issuer: ReadNodeCert | undefined): ReadRevocation | null {
+    if (this.#byKey.size === 0) return null;
+    const found = [
+      this.#find('node', cert.nodeId),
+      this.#find('admitter', cert.nodeId),
+      cert.tokenId.some((b) => b !== 0) ? this.#find('token', paddedTarget(cert.tokenId)) : undefined,
+      this.#find('name', nameTarget(cert.name)),
+      issuer === undefined ? undefined : this.#ofIssuer(cert, issuer),
+    ];
+    const strong = isByRoot(cert);
+    return found.find((r) => r !== undefined && (!strong || r.signerNode === null)) ?? null;
+  }
+
+  #ofIssuer(cert: ReadNodeCert, issuer: ReadNodeCert): ReadRevocation | undefined {
+    const r = this.#find('admitter', issuer.nodeId);
+    const id = toHex(cert.record.id.subarray(0, 16));
+    return r?.keep.some((kept) => toHex(kept) === id) ? undefined : r;
+  }
+}
+
+/** The set as it lies on disk: `u16 length | statement` one after another. @throws WeftError E_STATE for a damaged file */
+export function readRevocations(state: StateDir, meshId: Uint8Array, rootPk: Uint8Array): RevocationSet {
+  const set = new RevocationSet();
+  if (!state.has(STATE_FILE.revocations)) return set;
+  const bytes = state.read(STATE_FILE.revocations);
+  // Whoever was revoked must not come back because a file was cut off: fail closed.
+  const damaged = (): WeftError => state.damaged(STATE_FILE.revocations, 'is damaged');
+  for (let at = 0; at < bytes.length; ) {
+    if (at + FILE_LENGTH_BYTES > bytes.length) throw damaged();
+    const end = at + FILE_LENGTH_BYTES + ((bytes[at]! << 8) | bytes[at + 1]!);
+    const statement = parseRevocation(bytes.slice(at + FILE_LENGTH_BYTES, end), meshId, rootPk);
+    if (end > bytes.length || statement === null) throw damaged();
+    set.add(statement);
+    at = end;
+  }
+  return set;
+}
+
+/** On disk before it returns. @throws WeftError E_STATE */
+export function writeRevocations(state: StateDir, set: RevocationSet): void {
+  const parts = set
+    .all()
+    .flatMap(({ bytes }) => [new Uint8Array([bytes.length >> 8, bytes.length & 0xff]), bytes]);
+  state.write(STATE_FILE.revocations, Buffer.concat(parts));
+}

@@ -1,0 +1,119 @@
+/**
+ * "This is trusted no more", signed by a root or by a host that a root gave the right to revoke. It names no time from
+ * which it counts: whoever holds a stolen key can write any time it likes. Body:
+ *
+ *   u8 kind (1 node, 2 token, 3 admitter, 4 name) | target[32] | u64 time ms | signer certificate id[16], zeros: a root
+ *   text label (<=63) | text reason (<=120) | u8 keep (<=32): certificate id[16]
+ *   extensions
+ *
+ * target: node id; token id and zeros; node id of the admitter; H("", name). `keep`, of an admitter only: certificates
+ * that it issued and that stay good. The label is what the operator typed, for people.
+ *
+ * A statement is the record and, unless a root signed, the certificate of its signer behind it.
+ */
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { CAP, parseNodeCert } from './node-cert.ts';
+import {
+  announcedLength,
+  parseRecord,
+  type RawRecord,
+  recordSignedBy,
+  signRecord,
+  skipExtensions,
+} from './record.ts';
+import { concat, equalBytes, hash, utf8 } from './sodium.ts';
+
+export const REVOCATION_KINDS = ['node', 'token', 'admitter', 'name'] as const;
+export type RevocationKind = (typeof REVOCATION_KINDS)[number];
+
+export const MAX_KEPT_CERTS = 32;
+export const MAX_REASON_BYTES = 120;
+const MAX_LABEL_BYTES = 63;
+/** Record and certificate; what a gossip datagram can carry. */
+export const MAX_STATEMENT_BYTES = 1100;
+/** Shown on terminals and in logs, whoever signed it. */
+const PRINTABLE = /^[\x20-\x7e]*$/;
+
+export interface Revocation {
+  readonly kind: RevocationKind;
+  readonly target: Uint8Array;
+  /** Of the signer's clock; for people. */
+  readonly timeMs: number;
+  /** First 16 bytes of the id of the signer's certificate; zeros when a root signed. */
+  readonly signerId: Uint8Array;
+  readonly label: string;
+  readonly reason: string;
+  /** 16 bytes each. */
+  readonly keep: readonly Uint8Array[];
+}
+
+export interface ReadRevocation extends Revocation {
+  readonly record: RawRecord;
+  /** The whole statement, as it travels and is kept. */
+  readonly bytes: Uint8Array;
+  /** Node id of the signer; null when a root signed. */
+  readonly signerNode: Uint8Array | null;
+}
+
+/** A 32-byte target of a shorter id. */
+export function paddedTarget(id: Uint8Array): Uint8Array {
+  const target = new Uint8Array(32);
+  target.set(id.subarray(0, 32));
+  return target;
+}
+
+export const nameTarget = (name: string): Uint8Array => hash(utf8(name));
+
+/**
+ * @param signer secret key, and the certificate that gives it the right; null certificate: a root
+ * @throws RangeError when it cannot be encoded
+ */
+export function signRevocation(
+  revocation: Omit<Revocation, 'signerId'>,
+  meshId: Uint8Array,
+  signer: { readonly secretKey: Uint8Array; readonly cert: RawRecord | null },
+): Uint8Array {
+  const w = new ByteWriter().u8(REVOCATION_KINDS.indexOf(revocation.kind) + 1).bytes(revocation.target);
+  w.u64(revocation.timeMs).bytes(signer.cert?.id.subarray(0, 16) ?? new Uint8Array(16));
+  w.text(revocation.label).text(revocation.reason);
+  if (revocation.keep.length > MAX_KEPT_CERTS)
+    throw new RangeError(`at most ${MAX_KEPT_CERTS} certificates can be kept`);
+  w.list(revocation.keep, (id) => w.bytes(id));
+  const record = signRecord('revocation', meshId, w.finish(), signer.secretKey);
+  return signer.cert === null ? record : concat(record, signer.cert.bytes);
+}
+
+/** Reads a statement whose signer had the right to make it. Null for anything else. */
+export function parseRevocation(
+  bytes: Uint8Array,
+  meshId: Uint8Array,
+  rootPk: Uint8Array,
+): ReadRevocation | null {
+  const length = announcedLength(bytes);
+  if (length === 0 || length > bytes.length || bytes.length > MAX_STATEMENT_BYTES) return null;
+  const record = parseRecord('revocation', meshId, bytes.subarray(0, length));
+  if (record === null) return null;
+  const r = new ByteReader(record.body);
+  const kind = REVOCATION_KINDS[r.u8() - 1];
+  const read = {
+    target: r.bytes(32),
+    timeMs: r.timeMs(),
+    signerId: r.bytes(16),
+    label: r.text(MAX_LABEL_BYTES),
+    reason: r.text(MAX_REASON_BYTES),
+    keep: r.list(MAX_KEPT_CERTS, () => r.bytes(16)),
+  };
+  if (kind === undefined || !skipExtensions(r) || (kind !== 'admitter' && read.keep.length > 0)) return null;
+  if (!PRINTABLE.test(read.label) || !PRINTABLE.test(read.reason)) return null;
+  const byRoot = read.signerId.every((b) => b === 0);
+  if (byRoot)
+    return length === bytes.length && recordSignedBy(record, rootPk)
+      ? { ...read, kind, record, bytes, signerNode: null }
+      : null;
+  const signer = parseNodeCert(bytes.slice(length), meshId);
+  if (signer === null || !(signer.caps & CAP.revoke) || kind === 'admitter') return null;
+  if (!signer.issuerId.every((b) => b === 0) || !equalBytes(read.signerId, signer.record.id.subarray(0, 16)))
+    return null;
+  if (!recordSignedBy(signer.record, rootPk) || !recordSignedBy(record, signer.signPk)) return null;
+  return { ...read, kind, record, bytes, signerNode: signer.nodeId };
+}
