@@ -134,6 +134,7 @@ export class Mesh {
     await this.topology.remove();
     rmSync(this.folder, { recursive: true, force: true });
     process.off('exit', this.#onExit);
+    for (const signal of SIGNALS) process.off(signal, exitBySignal);
   }
 
   /** The same without waiting for anything, for the end of a process that did not get to `remove`. */
