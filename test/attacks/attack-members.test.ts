@@ -1,5 +1,5 @@
 /**
- * T7, T8, T12, T13 and T17 of the attack table: a member that lies about addresses and segments, traffic that was never
+ * T4, T7, T8, T12, T13 and T17 of the attack table: a stolen node key, a member that lies about addresses and segments, traffic that was never
  * sealed, members with a wrong clock, and a stranger who wants answers larger than questions. Real agents.
  */
 import assert from 'node:assert/strict';
@@ -158,5 +158,29 @@ test('T8: a member with a modified agent cannot send into another segment', asyn
     assert.equal((await drops(mesh, 0, 'vni')) - before, 3);
   } finally {
     await attacker.stop();
+  }
+});
+
+test('T4: a stolen node key is worth nothing 5 s after the host was revoked', async () => {
+  const vni = await vniOf();
+  const victim = await targetOf(mesh);
+  const { stateDir, node } = mesh.host(2);
+  const theft = { stateDir, listen: node.address, victim, waitMs: 10_000 };
+  const attacker = new Attacker(namespace(2));
+  const again = new Attacker(namespace(2));
+  try {
+    assert.equal(await attacker.asStolen(theft), true);
+    const one = { plaintexts: [vxlan(vni, FRAME)] };
+    assert.equal(await delivered(() => attacker.seal(one)), 1);
+    await mesh.host(0).weftOk(['revoke', 'node', 'host3', '--yes']);
+    const startMs = performance.now();
+    while (performance.now() - startMs < 5000 && (await delivered(() => attacker.seal(one))) > 0);
+    const many = { plaintexts: Array.from({ length: 50 }, () => vxlan(vni, FRAME)) };
+    assert.equal(await delivered(() => attacker.seal(many)), 0, 'frames under the old session');
+    await attacker.stop();
+    assert.equal(await again.asStolen({ ...theft, waitMs: 3000 }), false, 'a new session');
+  } finally {
+    await attacker.stop();
+    await again.stop();
   }
 });
