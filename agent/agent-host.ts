@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { sendUnixDatagram, useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
+import { Captures } from './agent-capture.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
@@ -343,6 +344,7 @@ export class Agent {
       paths,
       events,
       pings,
+      captures: new Captures(dataPlane, peers, clock),
       clock,
       state: () => this.#state,
       createToken: (request) =>

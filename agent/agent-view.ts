@@ -3,6 +3,7 @@
  * it. Part of the composition root.
  */
 import type { GossipNode } from '../gossip/index.ts';
+import type { Captures } from './agent-capture.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
 import { revocations } from './agent-revoke.ts';
@@ -60,6 +61,7 @@ export interface ViewParts {
   readonly paths: Paths;
   readonly events: EventRing;
   readonly pings: Pings;
+  readonly captures: Captures;
   readonly clock: Clock;
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
@@ -305,6 +307,10 @@ export class LiveView implements AgentView {
   trace(request: TraceRequest): TraceReport {
     const { dataPlane, peers, tap } = this.#p;
     return traceFrame({ dataPlane, peers, tapName: tap.name }, request);
+  }
+
+  capture(...args: Parameters<AgentView['capture']>): () => void {
+    return this.#p.captures.start(...args);
   }
 
   metrics(): MetricsSnapshot {

@@ -47,6 +47,7 @@ const TOOLS = [
   ['promtool', 'prometheus'],
   ['faketime', 'faketime'],
   ['scapy3', 'python3-scapy'],
+  ['tshark', 'tshark'],
   ['zsh', 'zsh'],
   ['fish', 'fish'],
   ['systemd-analyze', 'systemd'],

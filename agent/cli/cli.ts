@@ -9,6 +9,7 @@ import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
 import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
 import { addBugreport } from './verbs/bugreport.ts';
+import { addCapture } from './verbs/capture.ts';
 import { addCompletion } from './verbs/completion.ts';
 import { addConfig } from './verbs/config.ts';
 import { addDoctor } from './verbs/doctor.ts';
@@ -70,6 +71,7 @@ export function buildProgram(
         addMetrics,
         addPing,
         addTrace,
+        addCapture,
         addDoctor,
         addGraph,
         addEvents,

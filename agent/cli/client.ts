@@ -6,6 +6,8 @@ import { type IncomingMessage, request } from 'node:http';
 import { type ErrorCode, isErrorCode, WeftError } from '../errors.ts';
 
 const TIMEOUT_MS = 15_000;
+/** The longest line of a stream is a captured frame in base64. */
+const MAX_LINE_CHARACTERS = 65_536;
 /** An FDB of 65,536 entries is 8 MB of JSON. */
 const MAX_ANSWER_BYTES = 67_108_864;
 
@@ -29,6 +31,34 @@ export class ApiClient {
 
   getText(path: string): Promise<string> {
     return this.#ask('GET', path);
+  }
+
+  /** The lines of an answer that goes on until the agent or `signal` ends it. */
+  async *lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
+    const answer = await this.#open(path, signal);
+    if ((answer.statusCode ?? 0) >= 400) await readAnswer(answer);
+    let rest = '';
+    try {
+      for await (const chunk of answer.setEncoding('utf8') as AsyncIterable<string>) {
+        const parts = (rest + chunk).split('\n');
+        rest = parts.pop() ?? '';
+        if (rest.length > MAX_LINE_CHARACTERS)
+          throw new WeftError('E_INTERNAL', 'the agent sent a line without end');
+        yield* parts;
+      }
+    } catch (cause) {
+      if (signal.aborted) return;
+      throw brokenOff(cause, this.#socket);
+    }
+  }
+
+  #open(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const socketPath = this.#socket;
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath, path, agent: false, signal }, resolve);
+      outgoing.on('error', (cause) => reject(connectionError(cause, socketPath)));
+      outgoing.end();
+    });
   }
 
   #ask(method: string, path: string, body?: string): Promise<string> {

@@ -11,6 +11,8 @@ import { ApiClient } from './client.ts';
 export interface Io {
   /** Data. */
   out(text: string): void;
+  /** Data that is no text, in order with `out`. */
+  outBytes(bytes: Uint8Array): void;
   /** Everything else. */
   err(text: string): void;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -96,6 +98,7 @@ export class Context {
 /** stdin, stdout and stderr of this process. */
 export const processIo: Io = {
   out: (text) => void process.stdout.write(text),
+  outBytes: (bytes) => void process.stdout.write(bytes),
   err: (text) => void process.stderr.write(text),
   env: process.env,
   outIsTerminal: process.stdout.isTTY === true,

@@ -336,6 +336,38 @@ export interface TraceReport {
   readonly steps: readonly TraceStepReport[];
 }
 
+/**
+ * A line of `GET /v1/capture?snap=BYTES`, a stream of NDJSON until the caller goes. One caller at a time; records that the ring or a
+ * slow caller has no room for are lost and counted.
+ */
+export interface CaptureRecord {
+  /** Unix milliseconds with fractions: when the batch was handled. */
+  readonly at: number;
+  /** `out`: from the TAP; a flooded frame is here once for each copy. */
+  readonly direction: 'out' | 'in';
+  /** `datagram`: dropped before there was a frame; `data` is its first bytes. */
+  readonly kind: 'frame' | 'datagram';
+  /** Null where no peer was found, or a datagram's sender is not known. */
+  readonly peer: string | null;
+  readonly vni: number | null;
+  /** Drop reason; null for what was sent or written to the TAP. */
+  readonly reason: string | null;
+  /** Where a received one came from, `IP:PORT`. */
+  readonly from: string | null;
+  /** Before it was cut to the snap length. */
+  readonly sizeBytes: number;
+  /** Frames of a flow that were handled as one; `data` is of the first. */
+  readonly segments: number;
+  /** Base64. */
+  readonly data: string;
+}
+
+/** Another line of the same stream: records lost since it began. The first line says 0. */
+export interface CaptureLoss {
+  readonly v: 1;
+  readonly lost: number;
+}
+
 /** `GET /v1/events?after=SEQ&wait=MS`: what came after SEQ; waits so long, 10 s at most, if there is nothing. */
 export interface EventsReport {
   readonly v: 1;
@@ -382,6 +414,11 @@ export interface AgentView {
   ping(request: PingRequest): Promise<PingReport>;
   /** What would become of a frame. E_NOT_FOUND for a peer that is none. */
   trace(request: TraceRequest): TraceReport;
+  /**
+   * Shows what passes to `take` until the returned function is called; `take` answers false while it can take no more. E_REFUSED
+   * while another captures.
+   */
+  capture(snapBytes: number, take: (lines: readonly (CaptureRecord | CaptureLoss)[]) => boolean): () => void;
   /** Read once per scrape; cheap. */
   metrics(): MetricsSnapshot;
 }

@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts';
 import { type ErrorCode, WeftError } from '../errors.ts';
 import { buildVersion } from '../version.ts';
 import type { AgentView, ErrorReport, VersionReport } from './api-types.ts';
+import { streamCapture } from './capture-stream.ts';
 import { answer, answerJson, closeServer, createBoundedServer } from './http-answer.ts';
 import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
 import {
@@ -87,6 +88,9 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
         if (url.searchParams.get('format') === 'json') return metrics.json();
         answer(response, 200, METRICS_CONTENT_TYPE, await metrics.text());
       },
+    },
+    '/v1/capture': {
+      GET: (_request, response, url) => streamCapture(view, response, numberOf(url, 'snap')),
     },
     '/v1/vteps': {
       GET: () => view.vteps(),

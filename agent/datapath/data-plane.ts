@@ -7,6 +7,7 @@ import { readClock } from 'tun-tap';
 import type { Clock } from '../clock.ts';
 import { type Endpoint, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
+import { CaptureReader, createCaptureRing } from './capture-ring.ts';
 import { receiveRow, transmitRow, type WorkerKind } from './commands.ts';
 import { readMessage } from './control-message.ts';
 import type {
@@ -77,6 +78,9 @@ export class DataPlane {
   readonly #options: DataPlaneOptions;
   readonly #tables: SharedTables;
   readonly #ring: RingMemory = createRing();
+  readonly #captureMemory = createCaptureRing();
+  /** What the workers show while somebody captures; one reader at a time. */
+  readonly capture = new CaptureReader(this.#captureMemory);
   readonly #localMemory: FdbMemory;
   readonly #remoteMemory: FdbMemory;
   readonly #local: Fdb;
@@ -181,7 +185,13 @@ export class DataPlane {
         segmenting,
         joining,
       },
-      { tables: this.#tables, ring: this.#ring, localFdb: this.#localMemory, remoteFdb: this.#remoteMemory },
+      {
+        tables: this.#tables,
+        ring: this.#ring,
+        capture: this.#captureMemory,
+        localFdb: this.#localMemory,
+        remoteFdb: this.#remoteMemory,
+      },
     );
   }
 
@@ -429,9 +439,8 @@ export class DataPlane {
     const { ageingSec, perPeerLimit } = this.#options.fdb;
     const copy = (memory: FdbMemory, generations: Int32Array, perPortLimit: number): Fdb =>
       new Fdb({ memory: createFdbCopy(memory), generations, ageingSec, perPortLimit });
-    const { peerGeneration } = this.#tables;
     const local = copy(this.#localMemory, new Int32Array(1), LOCAL_LIMIT);
-    const remote = copy(this.#remoteMemory, peerGeneration, perPeerLimit);
+    const remote = copy(this.#remoteMemory, this.#tables.peerGeneration, perPeerLimit);
     return { tables: this.#tables, local, remote, tunnels: this.#tunnels, nowMs: this.nowMs() };
   }
 

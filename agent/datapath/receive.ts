@@ -22,6 +22,17 @@ import {
   type Receiver,
   WRITE,
 } from 'tun-tap';
+import {
+  C,
+  CAPTURED,
+  type CaptureMemory,
+  captureBytes,
+  captureClaim,
+  captureMeta,
+  capturePublish,
+  INWARD,
+  isCapturing,
+} from './capture-ring.ts';
 import { DROP } from './drop.ts';
 import { type Fdb, LEARN } from './fdb.ts';
 import { decodeGeneve, type GeneveFields } from './geneve.ts';
@@ -71,6 +82,7 @@ export interface ReceiveParts {
   readonly vteps: VtepTable;
   readonly worker: number;
   readonly tapFd: number;
+  readonly capture: CaptureMemory;
   /** [0]: milliseconds, read once per batch by the loop. */
   readonly clock: Float64Array;
 }
@@ -78,6 +90,8 @@ export interface ReceiveParts {
 export class ReceivePath {
   readonly #p: ReceiveParts;
   readonly #geneve: GeneveFields = { vni: 0, headerBytes: 0 };
+  /** Somebody captures; read once per batch. */
+  #capturing = false;
 
   constructor(parts: ReceiveParts) {
     this.#p = parts;
@@ -87,6 +101,7 @@ export class ReceivePath {
   runSealed(fd: number): number {
     const { receiver, batch } = this.#p;
     const n = receiver.receiveSealed(fd);
+    this.#capturing = isCapturing(this.#p.capture);
     for (let i = 0; i < n; i++) {
       const at = i * DESC_STRIDE;
       const wireBytes = batch.desc[at + D.WIRE]!;
@@ -100,6 +115,7 @@ export class ReceivePath {
   runPlain(fd: number): number {
     const { receiver, batch, tables, worker } = this.#p;
     const n = receiver.receivePlain(fd, this.plainIsGeneve ? 1 : 0);
+    this.#capturing = isCapturing(this.#p.capture);
     const totals = worker * TOTALS_STRIDE;
     for (let i = 0; i < n; i++) {
       const at = i * DESC_STRIDE;
@@ -119,7 +135,10 @@ export class ReceivePath {
   #settle(i: number, drop: number): void {
     if (drop === HANDED_UP) return;
     if (drop === DROP.none) this.#p.batch.desc[i * DESC_STRIDE + D.HDR] = WRITE;
-    else this.#drop(drop, this.#p.batch.desc[i * DESC_STRIDE + D.SEGMENTS]!);
+    else {
+      this.#drop(drop, this.#p.batch.desc[i * DESC_STRIDE + D.SEGMENTS]!);
+      if (this.#capturing) this.#note(i, drop);
+    }
   }
 
   #sealed(i: number, at: number, wireBytes: number): number {
@@ -137,6 +156,7 @@ export class ReceivePath {
     tables.totals[totals + T.CONTROL_BYTES]! += wireBytes;
     if (status === RECV.UNKNOWN) {
       this.#drop(DROP.unknownIndex);
+      if (this.#capturing) this.#note(i, DROP.unknownIndex);
       this.#handUp(i, at, wireBytes, false);
       return HANDED_UP;
     }
@@ -215,6 +235,8 @@ export class ReceivePath {
     }
     if ((tables.peerFlags[slot]! & PEER_PRESENT) === 0) return sealed ? DROP.vni : DROP.unknownVtep;
     const partial = sealed && (batch.bytes[off + 7]! & PARTIAL_BIT) !== 0;
+    d[at + D.TUNNEL] = slot;
+    d[at + D.HDR] = UNWRAPPED;
     d[at + D.OFF] = off + headerBytes;
     d[at + D.LEN] = len - headerBytes;
     d[at + D.BYTES]! -= headerBytes * d[at + D.SEGMENTS]!;
@@ -287,8 +309,41 @@ export class ReceivePath {
       tables.totals[totals + T.FRAMES]! += 1;
       tables.totals[totals + T.FRAME_BYTES]! += d[at + D.BYTES]!;
     }
+    if (this.#capturing) this.#noteWritten(n);
+  }
+
+  #noteWritten(n: number): void {
+    const d = this.#p.batch.desc;
+    for (let i = 0, at = 0; i < n; i++, at += DESC_STRIDE)
+      if (d[at + D.HDR] === WRITE) this.#note(i, DROP_OF_RECV[d[at + D.STATUS]!]!);
+  }
+
+  /** Shows a frame, or a datagram that never became one, to whoever captures. Of a run the first frame. */
+  #note(i: number, drop: number): void {
+    const { capture, batch, tables, clock } = this.#p;
+    const record = captureClaim(capture);
+    if (record < 0) return;
+    const d = batch.desc;
+    const at = i * DESC_STRIDE;
+    const isFrame = d[at + D.HDR] === WRITE || d[at + D.HDR] === UNWRAPPED;
+    const kind = isFrame ? CAPTURED.frame : CAPTURED.datagram;
+    const w = capture.words;
+    const meta = captureMeta(record);
+    captureBytes(capture, record, kind, batch.bytes, d[at + D.OFF]!, d[at + D.LEN]!);
+    if (!isFrame) w[meta + C.ORIGINAL] = d[at + D.WIRE]!;
+    w[meta + C.DIRECTION] = INWARD;
+    w[meta + C.PEER] = isFrame ? d[at + D.TUNNEL]! : -1;
+    w[meta + C.DROP] = drop;
+    w[meta + C.VNI] = isFrame ? tables.segments[S.VNI]! : -1;
+    w[meta + C.SEGMENTS] = d[at + D.SEGMENTS]!;
+    const from = i * FROM_STRIDE;
+    for (let k = 0; k < FROM_STRIDE; k++) w[meta + C.FROM + k] = batch.from[from + k]!;
+    capture.times[record] = clock[0]!;
+    capturePublish(capture, record);
   }
 }
 
+/** Value of D.HDR of a frame whose encapsulation was taken off; WRITE replaces it when the frame may go on. */
+const UNWRAPPED = 2;
 /** Not a drop: the datagram went to the ring, or was counted there. */
 const HANDED_UP = -1;

@@ -22,6 +22,17 @@ import {
   SEND,
   type Transmitter,
 } from 'tun-tap';
+import {
+  C,
+  CAPTURED,
+  type CaptureMemory,
+  captureBytes,
+  captureClaim,
+  captureMeta,
+  capturePublish,
+  isCapturing,
+  OUTWARD,
+} from './capture-ring.ts';
 import { DROP } from './drop.ts';
 import type { Fdb } from './fdb.ts';
 import { encodeGeneve, GENEVE_HEADER_BYTES } from './geneve.ts';
@@ -68,6 +79,7 @@ export interface TransmitParts {
   readonly remote: Fdb;
   readonly worker: number;
   readonly tapFd: number;
+  readonly capture: CaptureMemory;
   /** Sockets of the pool beyond the listening one; 0: plain frames too leave from the listening socket. */
   readonly sendingSockets: number;
   /** [0]: milliseconds, read once per batch by the loop. */
@@ -79,6 +91,8 @@ export class TransmitPath {
   readonly #entries = new Int32Array(MAX_ENTRIES * E_STRIDE);
   readonly #tooBigAnswer = new PacketTooBig();
   #count = 0;
+  /** Somebody captures; read once per batch. */
+  #capturing = false;
   /** The TAP's segment; the only one that has a TAP in this version. */
   readonly #segment = 0;
 
@@ -91,9 +105,12 @@ export class TransmitPath {
     const { transmitter, tapFd, clock } = this.#p;
     const n = transmitter.readTap(tapFd);
     const nowSec = (clock[0]! / 1000) | 0;
+    this.#capturing = isCapturing(this.#p.capture);
     for (let i = 0; i < n; i++) {
       const drop = this.#frame(i, nowSec);
-      if (drop !== DROP.none) this.#drop(drop);
+      if (drop === DROP.none) continue;
+      this.#drop(drop);
+      if (this.#capturing) this.#note(i, -1, drop);
     }
     if (this.#count > 0) this.#flush();
     return n;
@@ -198,7 +215,10 @@ export class TransmitPath {
     for (let m = 0; m < count; m++) {
       const slot = tables.members[base + m]!;
       const limit = tables.peerPacketLimit[slot]!;
-      if (limit !== 0 && size > limit) continue;
+      if (limit !== 0 && size > limit) {
+        if (this.#capturing) this.#note(i, slot, DROP.tooBig);
+        continue;
+      }
       this.#queue(i, slot);
       queued++;
     }
@@ -274,6 +294,38 @@ export class TransmitPath {
       tables.totals[totals + (isPlain ? T.PLAIN_PACKETS : T.PACKETS)]! += packets;
       tables.totals[totals + (isPlain ? T.PLAIN_BYTES : T.PACKET_BYTES)]! += wireBytes;
     }
+    if (this.#capturing) this.#noteEntries();
     this.#count = 0;
+  }
+
+  /** Shows a frame to whoever captures. @param slot peer of this copy; -1 where it was for none */
+  #note(i: number, slot: number, drop: number): void {
+    const { capture, batch, tables, clock } = this.#p;
+    const record = captureClaim(capture);
+    if (record < 0) return;
+    const at = i * DESC_STRIDE;
+    const meta = captureMeta(record);
+    captureBytes(
+      capture,
+      record,
+      CAPTURED.frame,
+      batch.bytes,
+      batch.desc[at + D.OFF]!,
+      batch.desc[at + D.LEN]!,
+    );
+    capture.words[meta + C.DIRECTION] = OUTWARD;
+    capture.words[meta + C.PEER] = slot;
+    capture.words[meta + C.DROP] = drop;
+    capture.words[meta + C.VNI] = tables.segments[this.#segment * SEGMENT_STRIDE + S.VNI]!;
+    capture.words[meta + C.SEGMENTS] = 1;
+    capture.times[record] = clock[0]!;
+    capturePublish(capture, record);
+  }
+
+  /** The copies that were just sent, or not. */
+  #noteEntries(): void {
+    const entries = this.#entries;
+    for (let i = 0, at = 0; i < this.#count; i++, at += E_STRIDE)
+      this.#note(entries[at + E.FRAME]!, entries[at + E.TUNNEL]!, DROP_OF_SEND[entries[at + E.STATUS]!]!);
   }
 }

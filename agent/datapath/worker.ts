@@ -16,6 +16,7 @@ import {
   Transmitter,
   WaitSet,
 } from 'tun-tap';
+import type { CaptureMemory } from './capture-ring.ts';
 import { type Ack, type Command, receiveRow, transmitRow, type WorkerSettings } from './commands.ts';
 import { Fdb, type FdbMemory } from './fdb.ts';
 import { ReceivePath } from './receive.ts';
@@ -28,6 +29,7 @@ export interface WorkerStart {
   readonly settings: WorkerSettings;
   readonly tables: SharedTables;
   readonly ring: RingMemory;
+  readonly capture: CaptureMemory;
   readonly localFdb: FdbMemory;
   readonly remoteFdb: FdbMemory;
   readonly port: MessagePort;
@@ -48,7 +50,7 @@ const WAIT_MS = 250;
 /** Batches of one descriptor before the others get a turn. */
 const TURNS = 4;
 
-const { settings, tables, ring, localFdb, remoteFdb, port } = workerData as WorkerStart;
+const { settings, tables, ring, capture, localFdb, remoteFdb, port } = workerData as WorkerStart;
 const clock = new Float64Array(16);
 const remote = new Fdb({
   memory: remoteFdb,
@@ -124,6 +126,7 @@ function transmitHalf(): Half {
     batch,
     transmitter,
     tables,
+    capture,
     local,
     remote,
     clock,
@@ -163,6 +166,7 @@ function receiveHalf(): Half {
     tables,
     remote,
     ring,
+    capture,
     vteps,
     clock,
     worker: receiveRow(settings.pair),

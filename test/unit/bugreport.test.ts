@@ -119,6 +119,7 @@ async function weft(
         err += more;
       },
       env: { WEFT_STATE_DIR: stateDir, WEFT_SOCKET: served.socket },
+      outBytes: () => undefined,
       outIsTerminal: false,
       interactive: false,
       readStdin: async () => '',

@@ -31,6 +31,7 @@ async function weft(
         err += more;
       },
       env: { WEFT_STATE_DIR: folder, ...env },
+      outBytes: () => undefined,
       outIsTerminal: false,
       interactive: false,
       readStdin: async () => '',

@@ -25,6 +25,7 @@ async function weft(...args: string[]): Promise<{ status: number; out: string; e
         err += more;
       },
       env: { WEFT_STATE_DIR: served.folder, WEFT_SOCKET: served.socket },
+      outBytes: () => undefined,
       outIsTerminal: false,
       interactive: false,
       readStdin: async () => '',

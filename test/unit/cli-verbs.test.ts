@@ -50,6 +50,9 @@ async function weft(line: string, setting: Setting = {}): Promise<Ran> {
     out: (text) => {
       out += text;
     },
+    outBytes: (bytes) => {
+      out += Buffer.from(bytes).toString('latin1');
+    },
     err: (text) => {
       err += text;
     },

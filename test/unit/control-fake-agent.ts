@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { systemClock } from '../../agent/clock.ts';
 import type {
   AgentView,
+  CaptureLoss,
+  CaptureRecord,
   EventsReport,
   FdbReport,
   HealthReport,
@@ -253,6 +255,19 @@ export class FakeAgent implements AgentView {
       ],
     };
   }
+
+  capture(
+    _snapBytes: number,
+    take: (lines: readonly (CaptureRecord | CaptureLoss)[]) => boolean,
+  ): () => void {
+    take([{ v: 1, lost: 0 }]);
+    take(this.captured);
+    return () => {
+      this.capturesEnded += 1;
+    };
+  }
+  captured: (CaptureRecord | CaptureLoss)[] = []; // bounded by the test that fills it
+  capturesEnded = 0;
 
   metrics(): MetricsSnapshot {
     return SNAPSHOT;

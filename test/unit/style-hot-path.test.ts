@@ -5,6 +5,7 @@ import { type Source, sources } from './style-source.ts';
 
 /** Files whose functions run for each frame. */
 const HOT_FILES = [
+  'capture-ring',
   'fdb',
   'geneve',
   'inner-packet',
@@ -20,6 +21,7 @@ const HOT_FILES = [
 ].map((name) => `agent/datapath/${name}.ts`);
 /** Functions in them that the main thread calls, at set-up, on a command or at a scrape. */
 const COLD: Readonly<Record<string, readonly string[]>> = {
+  'agent/datapath/capture-ring.ts': ['drain', 'start'],
   'agent/datapath/fdb.ts': ['list'],
   'agent/datapath/ring.ts': ['drain'],
   'agent/datapath/vtep-table.ts': ['set'],
