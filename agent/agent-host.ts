@@ -17,14 +17,15 @@ import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
-import { certifiedMembers, revoke } from './agent-revoke.ts';
+import { Renewal } from './agent-renewal.ts';
+import { revokeHere } from './agent-revoke.ts';
 import { takeManager, tellManager } from './agent-service.ts';
 import { createSessions } from './agent-sessions.ts';
 import { StatementBook } from './agent-statements.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
 import { Verdicts } from './agent-verdicts.ts';
 import { isReleased, keyHolder, LiveView } from './agent-view.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { SEALED_PORT } from './config/schema.ts';
 import type { AgentState, StatusReport } from './control/api-types.ts';
@@ -210,7 +211,7 @@ export class Agent {
     const admissions = new AdmissionLog(state.appendFile(STATE_FILE.admissions), clock);
     const admitter = new Admitter({
       trust: identity.trust,
-      self: identity.cert,
+      self: () => identity.cert,
       signSecretKey: identity.keys.sign.secretKey,
       log: admissions,
       view: {
@@ -272,6 +273,7 @@ export class Agent {
       log,
       selfName: identity.cert.name,
       rootPk: identity.rootPk,
+      onRenewal: (from, isReply, body) => renewal.message(from, isReply, body),
       admit: (tokenCert, request, dhPk) => {
         if (!isAdmitter) return null;
         const outcome = admitter.handle(tokenCert, request, dhPk);
@@ -315,6 +317,18 @@ export class Agent {
       onRevoked: (reason) => this.#revoked(reason),
     });
     this.#onStop('verdicts', () => verdicts.stop());
+    const renewal: Renewal = new Renewal({
+      identity,
+      state,
+      clock,
+      rng: systemRng,
+      log,
+      events,
+      admitters: () => mesh.admitters(),
+      tell: (id, isReply, body) => mesh.tell(id, isReply, body),
+      renewed: () => gossip.restate(),
+    });
+    this.#onStop('renewal', () => renewal.stop());
     this.#onStop('gossip', () => gossip.stop());
     this.#onStop('names of seeds', followNames(gossip, readContacts(state), clock));
     this.#onStop('mesh', () => {
@@ -378,24 +392,8 @@ export class Agent {
         clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
       },
       revoke: (request) =>
-        revoke(
-          {
-            identity,
-            members: () => certifiedMembers(gossip, trust),
-            admissions: () => admissions.rows(),
-            take: (statement) => {
-              const taken = statements.receive(statement);
-              return typeof taken === 'string' ? null : taken.id;
-            },
-            publish: (id) => {
-              gossip.tell(id);
-              verdicts.changed();
-            },
-            clock,
-          },
-          request,
-        ),
-      ended: () => this.#ended,
+        revokeHere({ identity, gossip, trust, admissions, statements, verdicts, clock }, request),
+      ended: () => this.#ended ?? renewal.problem,
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       metrics: () =>
@@ -443,6 +441,8 @@ export class Agent {
     }
 
     mesh.start(gossip);
+    renewal.start();
+    verdicts.start();
     this.#onStop(
       'timers',
       clock.every(REPLAY_SAVE_MS, () => saveReplays(state, sessions.replayEntries())),

@@ -18,6 +18,7 @@ import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { formatPrefix } from './identity/prefix.ts';
+import { isRenewal } from './identity/renewal.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import { PLAIN_PORT } from './peer/underlay.ts';
@@ -40,6 +41,8 @@ export interface MeshParts {
   readonly admit: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array | null;
   readonly selfName: string;
   readonly rootPk: Uint8Array;
+  /** A member's message about a certificate's renewal. */
+  readonly onRenewal: (from: string, isReply: boolean, body: Uint8Array) => void;
   readonly onHandshake: (result: 'ok' | 'timeout' | 'refused', durationSec: number) => void;
 }
 
@@ -77,10 +80,9 @@ export class Mesh {
       selfName,
       clock,
       rng: systemRng,
-      admitters: () =>
-        peers.members().flatMap(({ id, state }) => (state === 'up' && this.#mayAdmit(id) ? id : [])),
+      admitters: () => this.admitters(),
       nameOf: (id) => peers.byId(id)?.name ?? `host ${id.slice(0, 8)}`,
-      tell: (id, reply, body) => this.#carryOut(sessions.tell(clock.monotonicMs(), id, reply, body)),
+      tell: (id, reply, body) => this.tell(id, reply, body),
       answer: (joinId, reply) => this.#carryOut(sessions.reply(clock.monotonicMs(), joinId, reply)),
       decide: admit,
     });
@@ -103,6 +105,19 @@ export class Mesh {
     const member = this.#gossip?.swim.member(id);
     const cert = member === undefined ? null : this.#p.trust.certOf(member.record.credential);
     return cert !== null && (cert.caps & CAP.admit) !== 0;
+  }
+
+  /** Node ids of members that may admit and whose session is up. */
+  admitters(): string[] {
+    return this.#p.peers
+      .members()
+      .flatMap(({ id, state }) => (state === 'up' && this.#mayAdmit(id) ? id : []));
+  }
+
+  /** One message to a member inside its session. */
+  tell(id: string, isReply: boolean, body: Uint8Array): void {
+    const { sessions, clock } = this.#p;
+    this.#carryOut(sessions.tell(clock.monotonicMs(), id, isReply, body));
   }
 
   /** Begins to act on what gossip finds and workers hand up. */
@@ -373,6 +388,7 @@ export class Mesh {
       case 'joinRequest':
         return this.#forward.joinRequest(o.joinId, o.tokenCert, o.body, o.dhPk);
       case 'message':
+        if (isRenewal(o.body)) return this.#p.onRenewal(o.peer, o.reply, o.body);
         return this.#forward.message(o.peer, o.reply, o.body);
       case 'drop':
         // A datagram of an unknown index was counted by the worker that received it.

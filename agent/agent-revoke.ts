@@ -4,10 +4,12 @@
  * composition root.
  */
 import type { GossipNode } from '../gossip/index.ts';
+import type { StatementBook } from './agent-statements.ts';
+import type { Verdicts } from './agent-verdicts.ts';
 import type { Clock } from './clock.ts';
 import type { RevocationReport, RevocationsReport, RevokeRequest } from './control/api-types.ts';
 import { WeftError } from './errors.ts';
-import type { AdmissionRow } from './identity/admission-log.ts';
+import type { AdmissionLog, AdmissionRow } from './identity/admission-log.ts';
 import { CAP, NODE_NAME, parseNodeCert, type ReadNodeCert } from './identity/node-cert.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import {
@@ -21,7 +23,7 @@ import {
 import { equalBytes, fromHex, toHex } from './identity/sodium.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 
-export interface RevokeParts {
+interface RevokeParts {
   readonly identity: NodeIdentity;
   /** Certificates of all members that this host knows of. */
   readonly members: () => readonly ReadNodeCert[];
@@ -47,7 +49,7 @@ const noSuch = (kind: string, what: string, fix: string): WeftError =>
   new WeftError('E_NOT_FOUND', `there is no ${kind} '${what}': ${fix}`);
 
 /** Certificates of the members that are known now. */
-export function certifiedMembers(gossip: GossipNode, trust: GossipTrust): ReadNodeCert[] {
+function certifiedMembers(gossip: GossipNode, trust: GossipTrust): ReadNodeCert[] {
   return gossip.swim.members().flatMap((m) => trust.certOf(m.record.credential) ?? []);
 }
 
@@ -133,7 +135,7 @@ function signerOf({ identity }: RevokeParts, kind: RevokeRequest['kind']) {
 }
 
 /** @throws WeftError E_REFUSED, E_NOT_FOUND, E_REQUEST */
-export function revoke(parts: RevokeParts, request: RevokeRequest): RevocationReport {
+function revoke(parts: RevokeParts, request: RevokeRequest): RevocationReport {
   const { identity, clock } = parts;
   const signer = signerOf(parts, request.kind);
   const { target, label } = targetOf(parts, request);
@@ -167,6 +169,38 @@ export function revoke(parts: RevokeParts, request: RevokeRequest): RevocationRe
   const left = new Set(parts.members().map((cert) => cert.nodeIdHex));
   const ended = before.filter((cert) => !left.has(cert.nodeIdHex)).map((cert) => cert.name);
   return { v: 1, ...describe(read), hosts: ended.sort() };
+}
+
+/** The same with the parts of a running agent. */
+export function revokeHere(agent: RevokingAgent, request: RevokeRequest): RevocationReport {
+  const { identity, gossip, trust, admissions, statements, verdicts, clock } = agent;
+  return revoke(
+    {
+      identity,
+      members: () => certifiedMembers(gossip, trust),
+      admissions: () => admissions.rows(),
+      take: (statement) => {
+        const taken = statements.receive(statement);
+        return typeof taken === 'string' ? null : taken.id;
+      },
+      publish: (id) => {
+        gossip.tell(id);
+        verdicts.changed();
+      },
+      clock,
+    },
+    request,
+  );
+}
+
+export interface RevokingAgent {
+  readonly identity: NodeIdentity;
+  readonly gossip: GossipNode;
+  readonly trust: GossipTrust;
+  readonly admissions: AdmissionLog;
+  readonly statements: StatementBook;
+  readonly verdicts: Verdicts;
+  readonly clock: Clock;
 }
 
 const isRootSigned = (cert: ReadNodeCert | null): boolean =>

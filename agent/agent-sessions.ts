@@ -22,7 +22,7 @@ export function createSessions(
   incarnation: number,
   transmitLanes: number,
 ): SessionManager {
-  const { trust, policy, certBytes, admitterBytes, keys } = identity;
+  const { trust, keys } = identity;
   const sealed = segment.mode === 'sealed';
   const sessions = new SessionManager(
     {
@@ -37,11 +37,14 @@ export function createSessions(
       incarnation,
       resetSecrets: rotateResetSecret(state, systemRng),
       local: () => ({
-        policySeq: policy.seq,
-        policyId: policy.id.slice(0, 16),
+        policySeq: trust.policy.seq,
+        policyId: trust.policy.id.slice(0, 16),
         revocationDigest: trust.revocations.digest,
         // A certificate that the root signed itself stands for its admitter's too.
-        certificates: [certBytes, admitterBytes.length > 0 ? admitterBytes : certBytes],
+        certificates: [
+          identity.certBytes,
+          identity.admitterBytes.length > 0 ? identity.admitterBytes : identity.certBytes,
+        ],
       }),
       verifyMember: (certificates) => {
         const [cert, issuer] = certificates;

@@ -104,7 +104,10 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
       name: request.namePrefix ?? '',
       vnis: [segment.vni],
       caps: request.allow.includes('bridge') ? CAP.bridge : 0,
-      nodeLifeSec: identity.policy.nodeLifeSec,
+      nodeLifeSec: Math.min(
+        identity.policy.nodeLifeSec,
+        request.nodeLifeMs === null ? Number.POSITIVE_INFINITY : Math.ceil(request.nodeLifeMs / 1000),
+      ),
     },
     systemRng,
   );

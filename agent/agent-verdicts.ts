@@ -26,6 +26,11 @@ export interface VerdictParts {
   readonly onRevoked: (reason: string) => void;
 }
 
+/** A record of a host is good for 30 days: it says it again long before. */
+const DAY_MS = 86_400_000;
+/** Between two looks at who has ended. */
+const LONGEST_WAIT_MS = 60_000;
+const SHORTEST_WAIT_MS = 500;
 /** Each host says once what it knows now, spread over more time in a larger mesh. */
 const RESTATE_MS = 500;
 const RESTATE_MS_PER_MEMBER = 20;
@@ -35,6 +40,8 @@ export class Verdicts {
   /** Ids of revocations that were reported; bounded by MAX_REVOCATIONS. */
   #reported = new Set<string>();
   #cancelRestate: (() => void) | null = null;
+  #cancelExpiry: () => void = () => {};
+  #cancelDaily: () => void = () => {};
   #over = false;
 
   constructor(parts: VerdictParts) {
@@ -45,6 +52,31 @@ export class Verdicts {
   stop(): void {
     this.#over = true;
     this.#cancelRestate?.();
+    this.#cancelExpiry();
+    this.#cancelDaily();
+  }
+
+  start(): void {
+    this.#cancelDaily = this.#p.clock.every(DAY_MS, () => this.#p.gossip.restate());
+    this.#untilExpiry();
+  }
+
+  /** Looks when the next certificate ends, and now and then, for the clock may be set and certificates come. */
+  #untilExpiry(): void {
+    const { identity, gossip, trust, clock } = this.#p;
+    const leewayMs = identity.trust.policy.leewaySec * 1000;
+    const now = identity.trust.nowMs();
+    let waitMs = LONGEST_WAIT_MS;
+    for (const m of gossip.swim.members()) {
+      const endsMs = trust.endOf(m.record.credential);
+      if (endsMs !== null) waitMs = Math.min(waitMs, endsMs + leewayMs - now);
+    }
+    this.#cancelExpiry();
+    this.#cancelExpiry = clock.after(Math.max(SHORTEST_WAIT_MS, waitMs), () => {
+      trust.forgetVerdicts();
+      this.recheck();
+      this.#untilExpiry();
+    });
   }
 
   /** A statement came into force. */

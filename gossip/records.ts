@@ -129,7 +129,11 @@ export class Records {
     const same = known !== undefined && sameBytes(known.bytes, bytes) ? known : null;
     if (same === null && !sender.channel.mayVerify(nowMs)) return this.#core.drop('rate');
     const record = same ?? parts.verifier.verify(bytes, chain);
-    if (record === null) return this.#core.drop('gossip');
+    if (record === null) {
+      // Its owner may have a new certificate.
+      if (credential.length === 0 && claimed !== own.id) this.#ask(prefixOf(claimed));
+      return this.#core.drop('gossip');
+    }
     if (record.id !== own.id) this.merge(record, nowMs);
     else if (compareRecords(record, own) >= 0 && !sameBytes(record.bytes, own.bytes))
       this.#outbid(record.incarnation, nowMs);

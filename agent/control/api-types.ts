@@ -146,6 +146,8 @@ export interface TokenRequest {
   readonly namePrefix: string | null;
   readonly segment: string | null;
   readonly allow: readonly TokenRight[];
+  /** How long certificates of joining hosts last between renewals; null: as long as policy says. */
+  readonly nodeLifeMs: number | null;
   /** `MEMBER`, `MEMBER=HOST` or `MEMBER=HOST:PORT`, at most 4; empty: the host that makes the token. */
   readonly seeds: readonly string[];
 }
@@ -259,7 +261,8 @@ export type EventType =
   | 'drop-burst'
   | 'admitted'
   | 'refused'
-  | 'revocation';
+  | 'revocation'
+  | 'renewal';
 
 export interface EventReport {
   /** Counts from 1 from the start of the agent. */

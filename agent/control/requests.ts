@@ -34,6 +34,7 @@ const tokenRequest = z.strictObject({
     .array(z.enum(['bridge']))
     .max(8)
     .default([]),
+  nodeLifeMs: z.int().min(10_000).max(MAX_TTL_MS).nullable().default(null),
   seeds: z.array(z.string().min(1).max(330)).max(4).default([]),
 });
 

@@ -39,7 +39,8 @@ export interface MeshView {
 
 export interface AdmitterOptions {
   readonly trust: TrustStore;
-  readonly self: ReadNodeCert;
+  /** This admitter's own certificate, which is renewed now and then. */
+  readonly self: () => ReadNodeCert;
   readonly signSecretKey: Uint8Array;
   readonly log: AdmissionLog;
   readonly view: MeshView;
@@ -80,7 +81,7 @@ export class Admitter {
   handle(tokenCertBytes: Uint8Array, requestBytes: Uint8Array, sessionDhPk: Uint8Array): Outcome {
     try {
       const { row, repeated } = this.#admit(tokenCertBytes, requestBytes, sessionDhPk);
-      const reply = encodeAdmitted(row.cert, this.#o.trust.policy.bytes, this.#o.self.record.bytes);
+      const reply = encodeAdmitted(row.cert, this.#o.trust.policy.bytes, this.#o.self().record.bytes);
       return { reply, admitted: repeated ? null : row, refused: null };
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -93,7 +94,8 @@ export class Admitter {
     requestBytes: Uint8Array,
     sessionDhPk: Uint8Array,
   ): { row: AdmissionRow; repeated: boolean } {
-    const { trust, log, self } = this.#o;
+    const { trust, log } = this.#o;
+    const self = this.#o.self();
     const token = parseTokenCert(tokenBytes, trust.meshId, trust.rootPk);
     if (token === null) throw new Refused('wrongMesh', 'the token belongs to another mesh');
     const request = parseNodeRequest(requestBytes, trust.meshId);
@@ -212,7 +214,8 @@ export class Admitter {
     addresses: readonly NodeAddress[],
     slot: number,
   ): AdmissionRow {
-    const { trust, self, log, clock } = this.#o;
+    const { trust, log, clock } = this.#o;
+    const self = this.#o.self();
     const now = Math.max(clock.wallMs(), trust.nowMs());
     const life = Math.min(token.nodeLifeSec, trust.policy.nodeLifeSec) * 1000;
     const cert = this.#sign({

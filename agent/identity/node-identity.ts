@@ -6,9 +6,11 @@
  */
 import type { Clock } from '../clock.ts';
 import { WeftError } from '../errors.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
 import type { NodeKeys } from './genesis.ts';
 import type { ReadNodeCert } from './node-cert.ts';
 import { meshIdOf, parsePolicy, type SignedPolicy } from './policy.ts';
+import { MAX_RECORD_BYTES } from './record.ts';
 import { readRevocations } from './revocation-set.ts';
 import { concat, dhKeyPair, equalBytes, type KeyPair, signingKeyPair } from './sodium.ts';
 import { STATE_FILE, type StateDir } from './state-dir.ts';
@@ -24,10 +26,11 @@ export interface NodeIdentity extends MeshRef {
   readonly keys: NodeKeys;
   readonly psk: Uint8Array;
   readonly policy: SignedPolicy;
-  readonly cert: ReadNodeCert;
-  readonly certBytes: Uint8Array;
+  /** Certificates are replaced when they are renewed: read them when they are needed. */
+  cert: ReadNodeCert;
+  certBytes: Uint8Array;
   /** The issuer's certificate; empty when a root signed ours. */
-  readonly admitterBytes: Uint8Array;
+  admitterBytes: Uint8Array;
   readonly trust: TrustStore;
   /** Only on a host that holds the mesh's root. */
   readonly root: KeyPair | null;
@@ -58,6 +61,33 @@ export function writeNodeKeys(state: StateDir, keys: NodeKeys): void {
   state.write(STATE_FILE.dhKey, keys.dh.secretKey);
 }
 
+/** Both certificates are in one file before they replace two: a power cut leaves the old pair or the new one. */
+function finishRenewal(state: StateDir): void {
+  if (!state.has(STATE_FILE.renewed)) return;
+  const r = new ByteReader(state.read(STATE_FILE.renewed));
+  const cert = r.block(MAX_RECORD_BYTES);
+  const admitter = r.block(MAX_RECORD_BYTES);
+  if (!r.done) throw state.damaged(STATE_FILE.renewed, 'is damaged');
+  if (admitter.length > 0) state.write(STATE_FILE.admitter, admitter);
+  state.write(STATE_FILE.cert, cert);
+  state.remove(STATE_FILE.renewed);
+}
+
+/** Puts a renewed certificate, which was verified, on disk and in force. */
+export function installCertificate(
+  identity: NodeIdentity,
+  state: StateDir,
+  cert: ReadNodeCert,
+  certBytes: Uint8Array,
+  admitterBytes: Uint8Array,
+): void {
+  state.write(STATE_FILE.renewed, new ByteWriter().block(certBytes).block(admitterBytes).finish());
+  finishRenewal(state);
+  identity.cert = cert;
+  identity.certBytes = certBytes;
+  identity.admitterBytes = admitterBytes;
+}
+
 /**
  * Reads and checks everything, and ends a join that was cut off after its certificate was on disk.
  * @throws WeftError E_NO_STATE, E_STATE, E_REVOKED, E_CLOCK (the certificate is out of its time, also by the floor clock), E_RECORD
@@ -75,6 +105,7 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   const policy = parsePolicy(state.read(STATE_FILE.policy), mesh.meshId, mesh.rootPk);
   if (policy === null) throw state.damaged(STATE_FILE.policy, "is damaged or not signed by this mesh's root");
   const keys = readNodeKeys(state);
+  finishRenewal(state);
   const certBytes = state.read(STATE_FILE.cert);
   const admitterBytes = state.has(STATE_FILE.admitter) ? state.read(STATE_FILE.admitter) : new Uint8Array(0);
   const trust = new TrustStore(
@@ -91,7 +122,7 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
     if (verdict.problem === 'expired' || verdict.problem === 'notYetValid')
       throw new WeftError(
         'E_CLOCK',
-        `${verdict.reason}, and this machine's clock says ${new Date(clock.wallMs()).toISOString()}: set the clock, or join anew with an empty --state`,
+        `${verdict.reason}, and this machine's clock says ${new Date(clock.wallMs()).toISOString()}: set the clock if it is wrong; else this host was off too long to renew, and joins anew with a new token and an empty --state`,
       );
     throw state.damaged(STATE_FILE.cert, `is refused (${verdict.reason})`);
   }

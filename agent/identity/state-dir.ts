@@ -44,6 +44,7 @@ export const STATE_FILE = {
   replays: 'replays.json',
   contacts: 'contacts.json',
   revocations: 'revocations.bin',
+  renewed: 'renewed.bin',
 } as const;
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];

@@ -137,6 +137,7 @@ export class TrustStore {
     const state = parseNodeState(bytes, this.meshId);
     if (state === null || !equalBytes(state.nodeId, cert.nodeId)) return null;
     if (!equalBytes(state.certId, cert.record.id.subarray(0, 16))) return null;
+    if (this.nowMs() - this.policy.leewaySec * 1000 >= state.validUntilMs) return null;
     const key = verifiedKey(state.record);
     if (this.#verified.has(key)) return state;
     if (!recordSignedBy(state.record, cert.signPk)) return null;

@@ -13,7 +13,7 @@ import type {
   VerifiedRecord,
 } from '../../gossip/index.ts';
 import type { Endpoint } from '../endpoint.ts';
-import type { ReadNodeCert } from '../identity/node-cert.ts';
+import { parseNodeCert, type ReadNodeCert } from '../identity/node-cert.ts';
 import type { NodeIdentity } from '../identity/node-identity.ts';
 import { parseNodeState, signNodeState } from '../identity/node-state.ts';
 import { announcedLength } from '../identity/record.ts';
@@ -50,7 +50,6 @@ export interface GossipTrustOptions {
 
 export class GossipTrust implements RecordVerifier, Signer, Sealer {
   readonly #o: GossipTrustOptions;
-  readonly #credential: Uint8Array;
   readonly #introKey: Uint8Array;
   /** By direction and partner; bounded by MAX_BOX_KEYS. */
   readonly #boxKeys: LRUCache<string, Uint8Array>;
@@ -66,7 +65,6 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
   constructor(options: GossipTrustOptions) {
     this.#o = options;
     this.#incarnation = options.incarnation;
-    this.#credential = concat(options.identity.certBytes, options.identity.admitterBytes);
     this.#introKey = keyedHash(options.identity.psk, [utf8('weft1 intro')]);
     this.#boxKeys = new LRUCache({ max: MAX_BOX_KEYS, dispose: (key) => key.fill(0) });
   }
@@ -80,6 +78,15 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     const admitter = credential.subarray(length);
     const verdict = trust.verifyNodeCert(certBytes, admitter.length > 0 ? admitter : null);
     return verdict.ok ? verdict.cert : null;
+  }
+
+  /** When the first certificate of a credential ends, Unix ms; null if there is none. No signature is looked at. */
+  endOf(credential: Uint8Array): number | null {
+    const length = announcedLength(credential);
+    const { meshId } = this.#o.identity;
+    const certs = [credential.subarray(0, length), credential.subarray(length)];
+    const ends = certs.flatMap((bytes) => parseNodeCert(bytes, meshId)?.expiresMs ?? []);
+    return ends.length === 0 ? null : Math.min(...ends);
   }
 
   #cachedCert(credential: Uint8Array): ReadNodeCert | null {
@@ -167,7 +174,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
       address: { ip: listen.ip, port: gossipPort },
       boxKey: identity.cert.dhPk,
       bytes,
-      credential: this.#credential,
+      credential: concat(identity.certBytes, identity.admitterBytes),
     };
   }
 

@@ -158,6 +158,7 @@ test('token create prints the token alone on stdout and its limits on stderr', a
     namePrefix: 'web-',
     segment: null,
     allow: ['bridge'],
+    nodeLifeMs: null,
     seeds: [],
   });
 });

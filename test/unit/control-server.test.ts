@@ -118,6 +118,7 @@ test('a token request reaches the agent as it was meant', async () => {
     namePrefix: 'web-',
     segment: null,
     allow: ['bridge'],
+    nodeLifeMs: null,
     seeds: ['alpha=seed.example.com'],
   };
   const answer = await ask('POST', '/v1/tokens', JSON.stringify(wish), {

@@ -129,7 +129,7 @@ export class World {
       isReleased: (nodeId) => this.held.released === nodeId,
     };
     const { trust, clock } = this;
-    return [log, new Admitter({ trust, self, signSecretKey, log, view, clock })];
+    return [log, new Admitter({ trust, self: () => self, signSecretKey, log, view, clock })];
   }
 
   restart(): void {

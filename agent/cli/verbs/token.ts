@@ -12,6 +12,7 @@ interface Flags {
   readonly uses: number;
   readonly namePrefix?: string;
   readonly segment?: string;
+  readonly nodeLife?: number;
   readonly allow?: readonly TokenRight[];
   readonly seed?: readonly string[];
   readonly out?: string;
@@ -40,6 +41,12 @@ export function addToken(program: Command, context: Context): void {
     .option('--name-prefix <prefix>', 'what names of joining hosts must start with', labelPrefix)
     .option('--segment <segment>', 'segment (name or VNI) that it opens; default: the only one')
     .addOption(
+      new Option(
+        '--node-life <duration>',
+        'how long certificates of joining hosts last unless renewed; default: as policy says',
+      ).argParser(duration),
+    )
+    .addOption(
       new Option('--allow <right...>', 'rights of joining hosts: bridge, other MACs behind them').choices([
         'bridge',
       ]),
@@ -60,6 +67,7 @@ export function addToken(program: Command, context: Context): void {
         namePrefix: flags.namePrefix ?? null,
         segment: flags.segment ?? null,
         allow: flags.allow ?? [],
+        nodeLifeMs: flags.nodeLife ?? null,
         seeds: flags.seed ?? [],
       };
       const report = await context.client().send<TokenReport>('POST', '/v1/tokens', request);
