@@ -24,7 +24,8 @@ import { parseNodeState } from '../../agent/identity/node-state.ts';
 import { parsePolicy } from '../../agent/identity/policy.ts';
 import { parsePrefix } from '../../agent/identity/prefix.ts';
 import { RECORD_TYPE, type RecordName, signRecord } from '../../agent/identity/record.ts';
-import { utf8 } from '../../agent/identity/sodium.ts';
+import { parseRevocation, signRevocation } from '../../agent/identity/revocation.ts';
+import { toHex, utf8 } from '../../agent/identity/sodium.ts';
 import { parseSuspicion } from '../../agent/identity/suspicion.ts';
 import { parseToken, parseTokenCert } from '../../agent/identity/token.ts';
 import { decodeControl } from '../../agent/session/control.ts';
@@ -103,7 +104,32 @@ const sameAs = (bytes: Uint8Array, again: Uint8Array): true => {
 };
 
 const tokenBytes = new Uint8Array(Buffer.from(records.token.text.slice('weft1_'.length), 'base64url'));
-const messages = Object.values(gossip.MESSAGES).map((message) => encodeMessage(message));
+
+const revocation = signRevocation(
+  {
+    kind: 'admitter',
+    target: material.alpha.id,
+    timeMs: material.NOW_MS,
+    label: 'alpha',
+    reason: 'stolen',
+    keep: [material.some('kept', 16), material.some('kept too', 16)],
+  },
+  meshId,
+  { secretKey: root.secretKey, cert: null },
+);
+const statementIds = [material.some('one', 8), material.some('two', 8)].map((id) => toHex(id)).sort();
+const messages = [
+  ...Object.values(gossip.MESSAGES),
+  { type: 'statement', statement: revocation } as const,
+  { type: 'statementDigest', digest: material.some('digest', 16) } as const,
+  { type: 'statementWant', ids: statementIds } as const,
+  {
+    type: 'statementList',
+    from: statementIds[0] ?? '',
+    to: statementIds[1] ?? '',
+    ids: statementIds,
+  } as const,
+].map((message) => encodeMessage(message));
 const forwardedRequest = encodeForwardedRequest({
   ask: material.some('ask', 8),
   dhPk: material.beta.dh.publicKey,
@@ -122,6 +148,7 @@ export const TARGETS: readonly Target[] = [
   ...unsigned('nodeRequest', records.nodeRequest, (b) => parseNodeRequest(b, meshId)),
   ...unsigned('suspicion', gossip.suspicion, (b) => parseSuspicion(b, meshId)),
   ...signed('policy', records.policyBytes, (b) => parsePolicy(b, meshId, root.publicKey)),
+  ...signed('revocation', revocation, (b) => parseRevocation(b, meshId, root.publicKey)),
   ...signed('tokenCert', records.tokenCert, (b) => parseTokenCert(b, meshId, root.publicKey)),
   {
     name: 'token text',
