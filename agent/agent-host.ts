@@ -6,20 +6,21 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { sendUnixDatagram, useIpsecMb } from 'tun-tap';
+import { useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
 import { Captures } from './agent-capture.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSnapshot } from './agent-metrics.ts';
+import { introduce } from './agent-neighbour.ts';
 import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
 import { Renewal } from './agent-renewal.ts';
 import { revokeHere } from './agent-revoke.ts';
-import { takeManager, tellManager } from './agent-service.ts';
+import { type Manager, serviceOf, takeManager, tellManager } from './agent-service.ts';
 import { createSessions } from './agent-sessions.ts';
 import { StatementBook } from './agent-statements.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
@@ -28,7 +29,7 @@ import { isReleased, keyHolder, LiveView } from './agent-view.ts';
 import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { SEALED_PORT } from './config/schema.ts';
-import type { AgentState, StatusReport } from './control/api-types.ts';
+import type { AgentState } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
 import { EventWatch } from './control/event-watch.ts';
 import { MetricsServer } from './control/http-metrics.ts';
@@ -76,18 +77,16 @@ function ownSegment(identity: NodeIdentity): SegmentRule {
   return segment;
 }
 
-/** What `systemctl status` shows. */
-function statusLine({ name, mesh, address, peers, problems }: StatusReport): string {
-  const well = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
-  return `${name} of ${mesh}, ${address ?? 'no address'}: ${peers.up} of ${peers.total} peers up${well}`;
-}
-
 export class Agent {
   readonly stopped: Promise<void>;
   readonly #clock: Clock = systemClock;
   readonly #log: Logger;
   /** What to take down, last built first; bounded by the parts of an agent. */
   readonly #closers: { readonly what: string; readonly close: () => Promise<void> | void }[] = [];
+  /** Who listens to what `agent-service.ts` tells; nobody until the agent is built. */
+  manager: Manager = { socket: null, watchdogMs: null };
+  /** The process that goes on with the state directory, while this one stops. */
+  #successor: number | null = null;
   #state: AgentState = 'starting';
   #ended: string | null = null;
   #end: (error: Error | null) => void = () => {};
@@ -127,6 +126,13 @@ export class Agent {
     void this.#takeDown().then(() => this.#end(error));
   }
 
+  /** Stops for a process that waits for it: the others are not told of a leave, for there is none. */
+  handOver(pid: number): void {
+    if (this.#state === 'stopping') return;
+    this.#successor = pid;
+    this.requestStop(null);
+  }
+
   #onStop(what: string, close: () => Promise<void> | void): void {
     this.#closers.push({ what, close });
   }
@@ -144,7 +150,7 @@ export class Agent {
   async #build(config: Config, state: StateDir): Promise<void> {
     const clock = this.#clock;
     const log = this.#log;
-    const manager = takeManager(process.env, process.pid);
+    this.manager = takeManager();
     const identity = readIdentity(state, clock);
     const segment = ownSegment(identity);
     const listen = listenEndpoint(config, null);
@@ -274,6 +280,7 @@ export class Agent {
       selfName: identity.cert.name,
       rootPk: identity.rootPk,
       onRenewal: (from, isReply, body) => renewal.message(from, isReply, body),
+      onUp: introduce(tap.fds[0] ?? -1, { mac: tap.mac, address }, segment.vni),
       admit: (tokenCert, request, dhPk) => {
         if (!isAdmitter) return null;
         const outcome = admitter.handle(tokenCert, request, dhPk);
@@ -335,7 +342,9 @@ export class Agent {
       saveReplays(state, sessions.replayEntries());
       mesh.stop();
     });
-    this.#onStop('membership', () => gossip.leave());
+    this.#onStop('membership', async () => {
+      if (this.#successor === null) await gossip.leave();
+    });
 
     const vteps = new VtepBook(state, segment, peers, {
       setVtep: (slot, vni, endpoint) =>
@@ -483,16 +492,7 @@ export class Agent {
       },
       'ready',
     );
-    this.#onStop(
-      'service manager',
-      tellManager({
-        manager,
-        send: sendUnixDatagram,
-        answered: () => dataPlane.answered(),
-        status: () => statusLine(view.status()),
-        clock,
-        log,
-      }),
-    );
+    const sayStop = tellManager(serviceOf(this.manager, dataPlane, view, clock, log));
+    this.#onStop('service manager', () => sayStop(this.#successor));
   }
 }

@@ -39,6 +39,8 @@ export interface MeshParts {
   readonly log: Logger;
   /** Answers a host that asks to join; null when another host counts its token. */
   readonly admit: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array | null;
+  /** A peer can be reached from now on. */
+  readonly onUp: (id: string, address: string | null) => void;
   readonly selfName: string;
   readonly rootPk: Uint8Array;
   /** A member's message about a certificate's renewal. */
@@ -358,6 +360,7 @@ export class Mesh {
         peer.state = 'up';
         peer.reason = null;
         this.#p.paths.up(peer);
+        this.#p.onUp(peer.id, peer.address);
         return dataPlane.setFlooding(peer.slot, true);
       case 'down':
         if (peer === undefined) return;

@@ -5,7 +5,9 @@
  * where nobody listens (no NOTIFY_SOCKET), and its failures never reach the agent.
  */
 import type { Logger } from 'pino';
+import { sendUnixDatagram } from 'tun-tap';
 import type { Clock } from './clock.ts';
+import type { StatusReport } from './control/api-types.ts';
 
 /** What the environment says of the manager; `watchdogMs` is how long it waits for a sign of life. */
 export interface Manager {
@@ -25,13 +27,31 @@ export interface ServiceParts {
   readonly log: Logger;
 }
 
+/** What `systemctl status` shows. */
+function statusLine({ name, mesh, address, peers, problems }: StatusReport): string {
+  const well = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
+  return `${name} of ${mesh}, ${address ?? 'no address'}: ${peers.up} of ${peers.total} peers up${well}`;
+}
+
+/** The parts of a running agent. */
+export function serviceOf(
+  manager: Manager,
+  dataPlane: { answered(): Promise<void> },
+  view: { status(): StatusReport },
+  clock: Clock,
+  log: Logger,
+): ServiceParts {
+  const status = (): string => statusLine(view.status());
+  return { manager, send: sendUnixDatagram, answered: () => dataPlane.answered(), status, clock, log };
+}
+
 /** Signs of life within the time that the manager waits; sd_watchdog_enabled(3) asks for two. */
 const SIGNS_PER_WATCHDOG = 3;
 /** How often the status line is looked at without a watchdog. */
 const STATUS_MS = 10_000;
 
 /** Reads what the manager left in `env` and takes it out, so that no child speaks in our name. */
-export function takeManager(env: NodeJS.ProcessEnv, pid: number): Manager {
+export function takeManager(env: NodeJS.ProcessEnv = process.env, pid = process.pid): Manager {
   const { NOTIFY_SOCKET: socket = '', WATCHDOG_USEC: usec = '', WATCHDOG_PID: ours = '' } = env;
   for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete env[name];
   const forUs = ours === '' || Number(ours) === pid;
@@ -39,8 +59,11 @@ export function takeManager(env: NodeJS.ProcessEnv, pid: number): Manager {
   return { socket: socket === '' ? null : socket, watchdogMs: socket === '' ? null : watchdogMs };
 }
 
-/** Says that the agent is ready and goes on saying that it lives. Returns what says that it stops. */
-export function tellManager(p: ServiceParts): () => void {
+/**
+ * Says that the agent is ready and goes on saying that it lives. Returns what says that it stops, or, given a pid, that this
+ * process is the service from now on.
+ */
+export function tellManager(p: ServiceParts): (successor: number | null) => void {
   const { socket, watchdogMs } = p.manager;
   if (socket === null) return () => {};
   let failed = false;
@@ -76,9 +99,10 @@ export function tellManager(p: ServiceParts): () => void {
   };
   const everyMs = watchdogMs === null ? STATUS_MS : Math.min(STATUS_MS, watchdogMs / SIGNS_PER_WATCHDOG);
   const cancel = p.clock.every(everyMs, () => void look());
-  return () => {
+  return (successor) => {
     stopping = true;
     cancel();
-    tell('STOPPING=1', 'STATUS=stopping');
+    if (successor === null) tell('STOPPING=1', 'STATUS=stopping');
+    else tell(`MAINPID=${successor}`, 'STATUS=handing over');
   };
 }

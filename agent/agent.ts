@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { writeContacts } from './agent-contacts.ts';
 import { Agent, listenEndpoint } from './agent-host.ts';
 import { join } from './agent-join.ts';
+import { awaitPredecessor, type Successor, startSuccessor } from './agent-successor.ts';
 import type { RunOptions, UpOptions } from './cli/actions.ts';
 import { systemClock } from './clock.ts';
 import { formatHostSettings } from './config/load.ts';
@@ -23,17 +24,27 @@ export { initMesh } from './agent-init.ts';
 
 /** `weft up`. @throws WeftError */
 export async function joinAndRun(options: UpOptions): Promise<void> {
-  await sodiumReady;
   const { config } = options;
   const log = createLog(config.log);
+  await locked(config, async (state) => {
+    if (!holdsMember(state)) await joinFirst(options, state, log);
+    return run(config, state, log);
+  });
+}
+
+/** Does `work` while nobody else uses the state directory; a successor that it leaves goes on after that. */
+async function locked(config: Config, work: (state: StateDir) => Promise<Successor | null>): Promise<void> {
+  await sodiumReady;
+  await awaitPredecessor();
   const state = StateDir.open(config.stateDir);
   const unlock = lockState(state.path);
+  let successor: Successor | null = null;
   try {
-    if (!holdsMember(state)) await joinFirst(options, state, log);
-    await run(config, state, log);
+    successor = await work(state);
   } finally {
     unlock();
   }
+  successor?.proceed();
 }
 
 async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Promise<void> {
@@ -53,32 +64,40 @@ async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Prom
 
 /** `weft run`. @throws WeftError */
 export async function runAgent(options: RunOptions): Promise<void> {
-  await sodiumReady;
   const { config } = options;
-  const log = createLog(config.log);
-  const state = StateDir.open(config.stateDir);
-  const unlock = lockState(state.path);
-  try {
-    await run(config, state, log);
-  } finally {
-    unlock();
-  }
+  await locked(config, (state) => run(config, state, createLog(config.log)));
 }
 
-/** Runs until a signal, `weft leave`, or a failure of a worker. */
-async function run(config: Config, state: StateDir, log: Logger): Promise<void> {
+/** Runs until a signal, `weft leave`, or a failure of a worker. Returns who goes on, if anybody does. */
+async function run(config: Config, state: StateDir, log: Logger): Promise<Successor | null> {
   const agent = await Agent.start(config, state, log);
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');
     agent.requestStop(null);
   };
   // Once each: a second signal ends the process at once.
+  let successor: Successor | null = null;
+  let handing = false;
+  const onHandOver = (): void => {
+    if (handing) return;
+    handing = true;
+    log.info('starting a successor');
+    void startSuccessor(agent.manager, log).then((ready) => {
+      handing = false;
+      if (ready === null) return;
+      successor = ready;
+      agent.handOver(ready.pid);
+    });
+  };
+  process.on('SIGUSR2', onHandOver);
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
   try {
     await agent.stopped;
   } finally {
+    process.removeListener('SIGUSR2', onHandOver);
     process.removeListener('SIGTERM', onSignal);
     process.removeListener('SIGINT', onSignal);
   }
+  return successor;
 }

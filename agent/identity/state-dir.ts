@@ -67,7 +67,7 @@ export class StateDir {
       if (uid !== undefined && stat.uid !== uid)
         throw new WeftError(
           'E_STATE',
-          `${path} belongs to user ${stat.uid}, this is user ${uid}: run chown -R ${uid} ${path}`,
+          `${path} belongs to user ${stat.uid}, this is user ${uid}: run it as that user (runuser -u weft for the package's), or run chown -R ${uid} ${path}`,
         );
       if (stat.mode & 0o077)
         throw new WeftError('E_STATE', `${path} is readable by others: run chmod 0700 ${path}`);

@@ -96,3 +96,22 @@ test('SIGTERM is told before the agent ends, and no sign of life follows', async
   const at = manager.lines.findIndex(({ text }) => text === 'STOPPING=1');
   assert.ok(!manager.lines.slice(at).some(({ text }) => text === 'WATCHDOG=1'));
 });
+
+test('SIGUSR2 hands over to a successor that had loaded before: the service has a new process and never stops', async () => {
+  const host = mesh.host(0);
+  host.start(['run']);
+  await manager.saw('READY=1', 2);
+  const stopping = manager.count('STOPPING=1');
+  const first = host.pid ?? 0;
+  host.signal('SIGUSR2');
+  await manager.saw('MAINPID=');
+  await manager.saw('READY=1', 3);
+  const named = manager.lines.find(({ text }) => text.startsWith('MAINPID='))?.text;
+  const pids = (await mesh.run(0, ['ip', 'netns', 'pids', host.node.namespace])).out.trim().split(/\s+/);
+  assert.ok(pids.includes(named?.slice(8) ?? ''), `${named} of ${pids}`);
+  assert.notEqual(Number(named?.slice(8)), first);
+  assert.equal(manager.count('STOPPING=1'), stopping);
+  const beats = manager.count('WATCHDOG=1');
+  await manager.saw('WATCHDOG=1', beats + 2);
+  assert.equal((await host.members()).length, 1);
+});

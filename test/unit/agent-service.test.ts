@@ -28,7 +28,10 @@ class World {
     },
   };
 
-  start(watchdogMs: number | null = 30_000, socket: string | null = '/run/notify'): () => void {
+  start(
+    watchdogMs: number | null = 30_000,
+    socket: string | null = '/run/notify',
+  ): (successor: number | null) => void {
     return tellManager({
       manager: { socket, watchdogMs },
       send: (_, bytes) => {
@@ -61,7 +64,7 @@ test('it says ready, lives while the workers answer, and says that it stops', as
   assert.deepEqual(await world.tick(), ['WATCHDOG=1']);
   world.line = '1 of 1 peers up';
   assert.deepEqual(await world.tick(), ['WATCHDOG=1', 'STATUS=1 of 1 peers up']);
-  stop();
+  stop(null);
   assert.deepEqual(world.told.slice(-2), ['STOPPING=1', 'STATUS=stopping']);
   assert.deepEqual(await world.tick(), []);
 });
@@ -82,6 +85,12 @@ test('a worker that does not answer ends the signs of life and is asked once; on
   assert.deepEqual(await world.tick(), ['WATCHDOG=1']);
 });
 
+test('an agent that hands over names its successor and does not say that the service stops', async () => {
+  const world = new World();
+  world.start()(4711);
+  assert.deepEqual(world.told.slice(2), ['MAINPID=4711', 'STATUS=handing over']);
+});
+
 test('a worker that has ended gives no sign of life', async () => {
   const world = new World();
   world.start();
@@ -100,7 +109,7 @@ test('an answer that comes after the stop is not a sign of life', async () => {
       release = resolve;
     });
   await world.tick();
-  stop();
+  stop(null);
   release();
   for (let i = 0; i < 5; i++) await Promise.resolve();
   assert.equal(world.told.at(-1), 'STATUS=stopping');
@@ -108,7 +117,7 @@ test('an answer that comes after the stop is not a sign of life', async () => {
 
 test('without a manager nothing is sent and no worker is asked; without a watchdog only the status is', async () => {
   const alone = new World();
-  alone.start(null, null)();
+  alone.start(null, null)(null);
   assert.deepEqual(alone.told, []);
   const world = new World();
   world.start(null);

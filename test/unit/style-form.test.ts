@@ -23,7 +23,14 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   timer: ['agent/clock.ts'],
   'performance.now': ['agent/clock.ts'],
   'random bytes': ['agent/clock.ts'],
-  'process.env': ['agent/main.ts', 'agent/cli/context.ts', 'tun-tap/native-binding.ts'],
+  'process.env': [
+    'agent/main.ts',
+    'agent/cli/context.ts',
+    // What the service manager and a predecessor say.
+    'agent/agent-service.ts',
+    'agent/agent-successor.ts',
+    'tun-tap/native-binding.ts',
+  ],
   'process.exit': ['agent/main.ts'],
 };
 
