@@ -18,6 +18,7 @@ import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
+import { setPolicy } from './agent-policy.ts';
 import { Renewal } from './agent-renewal.ts';
 import { revokeHere } from './agent-revoke.ts';
 import { type Manager, serviceOf, takeManager, tellManager } from './agent-service.ts';
@@ -400,6 +401,7 @@ export class Agent {
           state.remove(file);
         clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
       },
+      setPolicy: (request) => setPolicy({ identity, gossip, statements, verdicts, clock }, request),
       revoke: (request) =>
         revokeHere({ identity, gossip, trust, admissions, statements, verdicts, clock }, request),
       ended: () => this.#ended ?? renewal.problem,

@@ -42,10 +42,12 @@ export class Verdicts {
   #cancelRestate: (() => void) | null = null;
   #cancelExpiry: () => void = () => {};
   #cancelDaily: () => void = () => {};
+  #policySeq: number;
   #over = false;
 
   constructor(parts: VerdictParts) {
     this.#p = parts;
+    this.#policySeq = parts.identity.policy.seq;
     this.#reported = new Set(parts.identity.trust.revocations.all().map((r) => toHex(r.record.id)));
   }
 
@@ -85,6 +87,7 @@ export class Verdicts {
     const { identity, trust } = this.#p;
     trust.forgetVerdicts();
     for (const r of identity.trust.revocations.all()) this.#report(r);
+    this.#reportPolicy();
     const own = identity.trust.revocationOf(identity.certBytes, identity.admitterBytes);
     if (own !== null) return this.#end(revokedText(identity.cert, own));
     this.recheck();
@@ -105,6 +108,15 @@ export class Verdicts {
     const why = r.reason === '' ? '' : `: ${r.reason}`;
     events.add('revocation', r.label, `${r.kind} revoked${why}`);
     log.warn({ kind: r.kind, what: r.label, reason: r.reason || undefined }, 'revoked');
+  }
+
+  #reportPolicy(): void {
+    const { identity, events, log } = this.#p;
+    const { seq } = identity.policy;
+    if (seq === this.#policySeq) return;
+    this.#policySeq = seq;
+    events.add('policy', String(seq), 'a new policy is in force');
+    log.info({ seq }, 'policy in force');
   }
 
   #restateSoon(): void {

@@ -6,6 +6,7 @@ import type { GossipNode } from '../gossip/index.ts';
 import type { Captures } from './agent-capture.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
+import { policyReport } from './agent-policy.ts';
 import { revocations } from './agent-revoke.ts';
 import { traceFrame } from './agent-trace.ts';
 import type { Clock } from './clock.ts';
@@ -22,6 +23,8 @@ import type {
   PeersReport,
   PingReport,
   PingRequest,
+  PolicyReport,
+  PolicyRequest,
   RevocationReport,
   RevocationsReport,
   RevokeRequest,
@@ -67,6 +70,7 @@ export interface ViewParts {
   readonly createToken: (request: TokenRequest) => TokenReport;
   readonly leave: () => Promise<void>;
   readonly revoke: (request: RevokeRequest) => RevocationReport;
+  readonly setPolicy: (request: PolicyRequest) => PolicyReport;
   /** That this host was revoked, for people; null if it was not. */
   readonly ended: () => string | null;
   readonly offloads: () => readonly OffloadReport[];
@@ -281,6 +285,14 @@ export class LiveView implements AgentView {
 
   async revoke(request: RevokeRequest): Promise<RevocationReport> {
     return this.#p.revoke(request);
+  }
+
+  policy(): PolicyReport {
+    return policyReport(this.#p.identity);
+  }
+
+  async setPolicy(request: PolicyRequest): Promise<PolicyReport> {
+    return this.#p.setPolicy(request);
   }
 
   revocations(): RevocationsReport {

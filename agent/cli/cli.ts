@@ -23,6 +23,7 @@ import { addMembers } from './verbs/members.ts';
 import { addMetrics } from './verbs/metrics.ts';
 import { addPeers } from './verbs/peers.ts';
 import { addPing } from './verbs/ping.ts';
+import { addPolicy } from './verbs/policy.ts';
 import { addRevoke } from './verbs/revoke.ts';
 import { addRun } from './verbs/run.ts';
 import { addStatus } from './verbs/status.ts';
@@ -60,7 +61,7 @@ export function buildProgram(
   const context = new Context(io, actions, () => program.opts<GlobalOptions>());
   addGlobals(program, io);
   const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
-    ['Make and join:', [addInit, addToken, addUp, addRun, addRevoke, addLeave]],
+    ['Make and join:', [addInit, addToken, addUp, addRun, addPolicy, addRevoke, addLeave]],
     [
       'Look:',
       [

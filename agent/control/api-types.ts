@@ -171,6 +171,37 @@ export interface TokenReport {
   readonly admitter: string;
 }
 
+/** `GET /v1/policy`, and the answer to changing it. */
+export interface PolicyReport {
+  readonly v: 1;
+  /** Counts up with each change. */
+  readonly seq: number;
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly mesh: string;
+  /** Unix milliseconds, by the clock of the host with the root. */
+  readonly signedAt: number;
+  /** How long certificates last between renewals. */
+  readonly nodeLifeMs: number;
+  /** How far clocks may be apart. */
+  readonly leewayMs: number;
+  readonly segments: readonly {
+    readonly vni: number;
+    readonly mode: Mode;
+    readonly encap: Encap;
+    readonly suite: 'chacha20-poly1305' | 'aes-256-gcm';
+    readonly mtu: number;
+    /** Overlay network with the first host's address. */
+    readonly network: string;
+  }[];
+}
+
+/** Body of `POST /v1/policy`; null leaves as it is. */
+export interface PolicyRequest {
+  readonly nodeLifeMs: number | null;
+  readonly leewayMs: number | null;
+}
+
 /** Body of `POST /v1/revocations`. */
 export interface RevokeRequest {
   readonly kind: 'node' | 'token' | 'admitter' | 'name';
@@ -262,6 +293,7 @@ export type EventType =
   | 'admitted'
   | 'refused'
   | 'revocation'
+  | 'policy'
   | 'renewal';
 
 export interface EventReport {
@@ -410,6 +442,9 @@ export interface AgentView {
   /** Ends trust in something for good. E_REFUSED on a host without the right, E_NOT_FOUND. */
   revoke(request: RevokeRequest): Promise<RevocationReport>;
   revocations(): RevocationsReport;
+  policy(): PolicyReport;
+  /** Signs the next policy. E_REFUSED on a host without the root. */
+  setPolicy(request: PolicyRequest): Promise<PolicyReport>;
   health(): HealthReport;
   /** What happened after the event `after`; waits up to `waitMs` if there is nothing yet. */
   events(after: number, waitMs: number): Promise<EventsReport>;

@@ -3,11 +3,20 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { canonicalIp, parseEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
-import type { PingRequest, RevokeRequest, TokenRequest, TraceRequest, VtepRequest } from './api-types.ts';
+import type {
+  PingRequest,
+  PolicyRequest,
+  RevokeRequest,
+  TokenRequest,
+  TraceRequest,
+  VtepRequest,
+} from './api-types.ts';
 
 /** The longest honest body is a token request of 200 bytes. */
 const MAX_BODY_BYTES = 16_384;
 const MAX_TTL_MS = 366 * 86_400_000;
+/** Seconds in 16 bits. */
+const MAX_LEEWAY_MS = 43_200_000;
 
 /** A request that HTTP has a status of its own for. */
 export class BodyError extends WeftError {
@@ -44,6 +53,11 @@ const vtepRequest = z.strictObject({
     .max(64)
     .refine((text) => canonicalIp(text) !== null || parseEndpoint(text, 1) !== null, 'must be IP or IP:PORT'),
   segment,
+});
+
+const policyRequest = z.strictObject({
+  nodeLifeMs: z.int().min(60_000).max(MAX_TTL_MS).nullable().default(null),
+  leewayMs: z.int().min(1000).max(MAX_LEEWAY_MS).nullable().default(null),
 });
 
 const revokeRequest = z.strictObject({
@@ -83,6 +97,10 @@ const traceRequest = z
 
 export async function readTraceRequest(request: IncomingMessage): Promise<TraceRequest> {
   return check(traceRequest, await readJson(request));
+}
+
+export async function readPolicyRequest(request: IncomingMessage): Promise<PolicyRequest> {
+  return check(policyRequest, await readJson(request));
 }
 
 export async function readRevokeRequest(request: IncomingMessage): Promise<RevokeRequest> {

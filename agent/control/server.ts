@@ -14,6 +14,7 @@ import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
 import {
   BodyError,
   readPingRequest,
+  readPolicyRequest,
   readRevokeRequest,
   readTokenRequest,
   readTraceRequest,
@@ -100,6 +101,10 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     '/v1/tokens': { POST: async (request) => view.createToken(await readTokenRequest(request)) },
     '/v1/ping': { POST: async (request) => view.ping(await readPingRequest(request)) },
     '/v1/trace': { POST: async (request) => view.trace(await readTraceRequest(request)) },
+    '/v1/policy': {
+      GET: () => view.policy(),
+      POST: async (request) => view.setPolicy(await readPolicyRequest(request)),
+    },
     '/v1/revocations': {
       GET: () => view.revocations(),
       POST: async (request) => view.revoke(await readRevokeRequest(request)),

@@ -137,7 +137,9 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
     ...mesh,
     keys,
     psk: state.read(STATE_FILE.psk, 32),
-    policy,
+    get policy() {
+      return trust.policy;
+    },
     cert,
     certBytes,
     admitterBytes,

@@ -45,6 +45,7 @@ export const STATE_FILE = {
   contacts: 'contacts.json',
   revocations: 'revocations.bin',
   renewed: 'renewed.bin',
+  policies: 'policies.bin',
 } as const;
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];

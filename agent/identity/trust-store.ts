@@ -66,7 +66,7 @@ export class TrustStore {
   readonly meshId: Uint8Array;
   readonly rootPk: Uint8Array;
   readonly #clock: Clock;
-  readonly policy: SignedPolicy;
+  #policy: SignedPolicy;
   readonly revocations: RevocationSet;
   /** Certificates and states whose signature verified; bounded by MAX_VERIFIED. */
   readonly #verified = new LRUCache<string, true>({ max: MAX_VERIFIED });
@@ -76,9 +76,18 @@ export class TrustStore {
   constructor(settings: TrustSettings, clock: Clock) {
     this.meshId = settings.meshId;
     this.rootPk = settings.rootPk;
-    this.policy = settings.policy;
+    this.#policy = settings.policy;
     this.revocations = settings.revocations ?? new RevocationSet();
     this.#clock = clock;
+  }
+
+  get policy(): SignedPolicy {
+    return this.#policy;
+  }
+
+  /** From now on this policy counts; what it is to the one before was judged (policyStep). */
+  takePolicy(policy: SignedPolicy): void {
+    this.#policy = policy;
   }
 
   /** Unix ms, not earlier than what a root has stated. */

@@ -15,6 +15,8 @@ import type {
   PeersReport,
   PingReport,
   PingRequest,
+  PolicyReport,
+  PolicyRequest,
   RevocationReport,
   RevocationsReport,
   RevokeRequest,
@@ -101,6 +103,18 @@ export class FakeAgent implements AgentView {
   readonly #vteps: VtepReport[] = []; // bounded by the test
   readonly ring = new EventRing(systemClock);
   pings = 0;
+  currentPolicy: PolicyReport = {
+    v: 1,
+    seq: 1,
+    id: 'cd'.repeat(32),
+    mesh: 'weft',
+    signedAt: 1_800_000_000_000,
+    nodeLifeMs: 2_592_000_000,
+    leewayMs: 600_000,
+    segments: [
+      { vni: 42, mode: 'sealed', encap: 'vxlan', suite: 'aes-256-gcm', mtu: 1390, network: '10.80.0.1/24' },
+    ],
+  };
   /** What was revoked; bounded by the test. */
   readonly revoked: RevocationReport[] = [];
   ready = true;
@@ -219,6 +233,17 @@ export class FakeAgent implements AgentView {
     const report = { v: 1 as const, kind, what, target: 'ab'.repeat(32), reason: reason || null };
     this.revoked.push({ ...report, revokedAt: 1_800_000_000_000, byRoot: true, hosts: [what] });
     return { ...report, revokedAt: 1_800_000_000_000, byRoot: true, hosts: [what] };
+  }
+
+  policy(): PolicyReport {
+    return this.currentPolicy;
+  }
+
+  async setPolicy({ nodeLifeMs, leewayMs }: PolicyRequest): Promise<PolicyReport> {
+    const { seq, nodeLifeMs: life, leewayMs: leeway } = this.currentPolicy;
+    const change = { seq: seq + 1, nodeLifeMs: nodeLifeMs ?? life, leewayMs: leewayMs ?? leeway };
+    this.currentPolicy = { ...this.currentPolicy, ...change };
+    return this.currentPolicy;
   }
 
   revocations(): RevocationsReport {
