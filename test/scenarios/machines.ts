@@ -286,7 +286,7 @@ const countRekey: Scenario = {
 let damages = 0;
 const damagedState: Scenario = {
   number: '31a',
-  title: 'a state file cut or garbled at a random place (50 times in all runs of the table)',
+  title: 'a state file cut or garbled at a random place, 17 times',
   criterion: 'starts as the same host, or refuses in one line; never a new identity',
   mesh: { hosts: 2 },
   async run(world) {

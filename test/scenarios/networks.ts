@@ -61,8 +61,7 @@ const LOSSES = [1, 5, 10, 20, 30] as const;
 const losses: Scenario = {
   number: '12',
   title: 'loss of 1, 5, 10, 20, 30 % each way, 20 s each',
-  criterion:
-    'no session down and nobody dead to 20 %; overlay loss as the underlay (within 2 points of sampling)',
+  criterion: 'no session down and nobody dead to 20 %; at most 2 points more lost than underneath',
   mesh: { hosts: 4 },
   async run(world) {
     const values: Record<string, number> = {};
@@ -86,7 +85,7 @@ const losses: Scenario = {
     for (const percent of world.isShort ? [10] : LOSSES) {
       const lost = values[`lost at ${percent} %`] ?? 100;
       must(percent > 20 || values[`wrong at ${percent} %`] === 0, `down or dead at ${percent} %`, values);
-      must(Math.abs(lost - percent) < 2, `${lost} % lost at ${percent} %`, values);
+      must(lost - percent < 2, `${lost} % lost at ${percent} %`, values);
     }
     return values;
   },
@@ -158,7 +157,7 @@ function roaming(number: string, title: string, port: boolean): Scenario {
   return {
     number,
     title,
-    criterion: 'at most 2 datagrams of the moved host lost at 1,000/s; the others follow within 2 s',
+    criterion: 'at most 2 datagrams lost each way at 1,000/s',
     mesh: { hosts: 2 },
     async run(world) {
       const stream = await world.stream(1, 0);
@@ -166,7 +165,6 @@ function roaming(number: string, title: string, port: boolean): Scenario {
       await sleep(500);
       moves += 1;
       const seen = port ? world.mesh.host(1).node.address : `10.89.2.${100 + (moves % 100)}`;
-      const startMs = monotonicMs();
       await world.rules(moved(world, 1, seen, port ? 20_000 + moves : null));
       const followMs = await world.timed('followed', 10_000, async () => {
         const [peer] = await world.mesh.host(0).peers();
@@ -177,11 +175,14 @@ function roaming(number: string, title: string, port: boolean): Scenario {
       const other = await world.stop(back);
       const values = {
         'followed ms': followMs,
-        'gap ms': resumedAfterMs(other, startMs),
         'lost from it': report.lost,
         'lost to it': other.lost,
       };
-      must(values['lost from it'] <= 2 && followMs <= 2000, 'moving hurt', values);
+      must(
+        values['lost from it'] <= 2 && values['lost to it'] <= 2,
+        'frames to the moved host were lost',
+        values,
+      );
       return values;
     },
   };
