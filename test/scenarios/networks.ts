@@ -109,11 +109,12 @@ function parted(number: string, seconds: number, one: readonly number[], other: 
       const wholeMs = await world.timed('whole', 40_000, () => world.isWhole(world.all()));
       await sleep(500);
       const report = await world.stop(across);
-      const { lost } = await world.stop(within);
+      const { lost, gapMs } = await world.stop(within);
       const values = {
         'whole ms': wholeMs,
         'traffic ms': resumedAfterMs(report, healedMs),
         'lost inside': lost,
+        'longest gap inside ms': gapMs,
       };
       must(lost === 0, 'traffic inside a half was hurt', values);
       must(Math.max(values['whole ms'], values['traffic ms']) <= 15_000, 'healed too late', values);
