@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
+import { admittersView } from './agent-admission.ts';
 import { Captures } from './agent-capture.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
@@ -26,7 +27,7 @@ import { createSessions } from './agent-sessions.ts';
 import { StatementBook } from './agent-statements.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
 import { Verdicts } from './agent-verdicts.ts';
-import { isReleased, keyHolder, LiveView } from './agent-view.ts';
+import { LiveView } from './agent-view.ts';
 import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { SEALED_PORT } from './config/schema.ts';
@@ -47,7 +48,6 @@ import { CAP } from './identity/node-cert.ts';
 import { type NodeIdentity, readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { formatPrefix } from './identity/prefix.ts';
-import { fromHex } from './identity/sodium.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 import type { Token } from './identity/token.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
@@ -221,19 +221,7 @@ export class Agent {
       self: () => identity.cert,
       signSecretKey: identity.keys.sign.secretKey,
       log: admissions,
-      view: {
-        nameHolder: (name) =>
-          name === identity.cert.name
-            ? identity.cert.nodeIdHex
-            : (peers.members().find((p) => p.name === name)?.id ?? null),
-        keyHolder: (signPk, dhPk) => keyHolder(peers, signPk, dhPk),
-        addressInUse: (vni, ip) =>
-          identity.cert.addresses.some((a) => a.vni === vni && a.prefix.ip === ip) ||
-          peers.members().some((p) => p.address?.split('/')[0] === ip),
-        isReleased: (nodeId) =>
-          identity.trust.revocations.holds('node', fromHex(nodeId)) ||
-          isReleased(gossip, identity.meshId, nodeId),
-      },
+      view: admittersView(identity, peers, () => gossip),
       clock,
     });
     const paths: Paths = new Paths({

@@ -123,7 +123,12 @@ export class LiveView implements AgentView {
       offloads: this.#p.offloads(),
       workers: this.#p.workers,
       problems: this.health().reasons,
-      warnings: this.#p.paths.warnings,
+      warnings: [
+        ...this.#p.paths.warnings,
+        ...(identity.trust.clockSuspect
+          ? ['the clock of this machine was set to a time that cannot be right: it is not followed, set it']
+          : []),
+      ],
     };
   }
 

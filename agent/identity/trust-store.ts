@@ -5,7 +5,8 @@
  *
  * Times are judged by a floor clock: never earlier than the newest policy a root has signed or this version, so that a
  * machine that wakes in 1970 does not reject its own mesh. No node's or admitter's time raises it, and a policy dated more
- * than a day ahead of a clock that may be right does not either.
+ * than a day ahead of a clock that may be right does not either. A clock that is set back, or ahead by more than a month,
+ * while this process runs is not followed: no member is put out because an operator or NTP erred.
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
@@ -23,6 +24,8 @@ const MAX_VERIFIED = 65536;
 const MAX_ADMITTERS = 256;
 /** No clock that is right stands before this version was made: 2026-11-01. */
 const MADE_MS = Date.UTC(2026, 10, 1);
+/** How far a clock may be set ahead at run time and be believed: longer sleeps are rare. */
+const MAX_JUMP_MS = 31 * 86400_000;
 /** How far ahead of a clock that may be right a root's time is believed. */
 const MAX_AHEAD_MS = 86400_000;
 
@@ -67,6 +70,9 @@ export class TrustStore {
   readonly rootPk: Uint8Array;
   readonly #clock: Clock;
   #policy: SignedPolicy;
+  /** A moment at which the machine's clock was believed. */
+  #anchor: { readonly wallMs: number; readonly monotonicMs: number };
+  #suspect = false;
   readonly revocations: RevocationSet;
   /** Certificates and states whose signature verified; bounded by MAX_VERIFIED. */
   readonly #verified = new LRUCache<string, true>({ max: MAX_VERIFIED });
@@ -79,6 +85,7 @@ export class TrustStore {
     this.#policy = settings.policy;
     this.revocations = settings.revocations ?? new RevocationSet();
     this.#clock = clock;
+    this.#anchor = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
 
   get policy(): SignedPolicy {
@@ -90,9 +97,30 @@ export class TrustStore {
     this.#policy = policy;
   }
 
+  /**
+   * The machine's clock, unless it was set far ahead, or back, while this process ran: then the time goes on as it did. A
+   * machine that slept wakes up later, but not by months; one that never had the time may jump to it.
+   */
+  #wallMs(): number {
+    const wall = this.#clock.wallMs();
+    const monotonic = this.#clock.monotonicMs();
+    const expected = this.#anchor.wallMs + monotonic - this.#anchor.monotonicMs;
+    const backMs = this.policy.leewaySec * 1000;
+    this.#suspect =
+      this.#anchor.wallMs >= MADE_MS && (wall > expected + MAX_JUMP_MS || wall < expected - backMs);
+    if (this.#suspect) return expected;
+    this.#anchor = { wallMs: wall, monotonicMs: monotonic };
+    return wall;
+  }
+
+  /** Whether the machine's clock was set to a time that cannot be right, as of the last look. */
+  get clockSuspect(): boolean {
+    return this.#suspect;
+  }
+
   /** Unix ms, not earlier than what a root has stated. */
   nowMs(): number {
-    const wall = this.#clock.wallMs();
+    const wall = this.#wallMs();
     if (wall >= MADE_MS && this.policy.timeMs > wall + MAX_AHEAD_MS) return wall;
     return Math.max(wall, this.policy.timeMs, MADE_MS);
   }
