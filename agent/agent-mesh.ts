@@ -356,7 +356,10 @@ export class Mesh {
         return this.#newPeer(o);
       case 'up':
         if (peer === undefined) return;
-        if (peer.state !== 'up') log.info({ peer: peer.name, endpoint: peer.endpoint }, 'peer up');
+        if (peer.state !== 'up') {
+          log.info({ peer: peer.name, endpoint: peer.endpoint }, 'peer up');
+          this.#gossip?.compare(peer.id);
+        }
         peer.state = 'up';
         peer.reason = null;
         this.#p.paths.up(peer);

@@ -115,6 +115,11 @@ export class GossipNode {
     this.#step(() => this.swim.recheck(this.#o.clock.monotonicMs()));
   }
 
+  /** Compares statements with a member at once. */
+  compare(id: string): void {
+    this.#step(() => this.swim.compare(this.#o.clock.monotonicMs(), id));
+  }
+
   /** Publishes a new record of this host. */
   restate(): void {
     this.#step(() => this.swim.restate());

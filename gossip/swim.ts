@@ -176,6 +176,14 @@ export class Swim {
     return this.#core.take();
   }
 
+  /** Finds out at once whether a member holds the same statements, for a session with it has begun. */
+  compare(nowMs: number, id: string): SwimOutput[] {
+    const m = this.#core.roster.member(id);
+    const digest = this.#statements.digest();
+    if (m !== undefined && digest.length > 0) this.#core.send(m, digest, nowMs);
+    return this.#core.take();
+  }
+
   /** This host has something new to say of itself. */
   restate(): SwimOutput[] {
     this.#core.own = this.#core.parts.signer.ownRecord('alive', null);
