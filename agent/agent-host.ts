@@ -20,6 +20,7 @@ import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
 import { setPolicy } from './agent-policy.ts';
+import { MetricsPort, reload } from './agent-reload.ts';
 import { Renewal } from './agent-renewal.ts';
 import { revokeHere } from './agent-revoke.ts';
 import { type Manager, serviceOf, takeManager, tellManager } from './agent-service.ts';
@@ -31,10 +32,9 @@ import { LiveView } from './agent-view.ts';
 import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import { SEALED_PORT } from './config/schema.ts';
-import type { AgentState } from './control/api-types.ts';
+import type { AgentState, ReloadReport } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
 import { EventWatch } from './control/event-watch.ts';
-import { MetricsServer } from './control/http-metrics.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
 import { DataPlane } from './datapath/data-plane.ts';
@@ -80,6 +80,8 @@ function ownSegment(identity: NodeIdentity): SegmentRule {
 
 export class Agent {
   readonly stopped: Promise<void>;
+  /** Reads the configuration again. @throws WeftError */
+  reload: () => Promise<ReloadReport> = () => Promise.reject(new WeftError('E_REFUSED', 'not started yet'));
   readonly #clock: Clock = systemClock;
   readonly #log: Logger;
   /** What to take down, last built first; bounded by the parts of an agent. */
@@ -101,10 +103,10 @@ export class Agent {
     this.stopped.catch(() => {});
   }
 
-  static async start(config: Config, state: StateDir, log: Logger): Promise<Agent> {
+  static async start(config: Config, state: StateDir, log: Logger, reread: () => Config): Promise<Agent> {
     const agent = new Agent(log);
     try {
-      await agent.#build(config, state);
+      await agent.#build(config, state, reread);
       return agent;
     } catch (error) {
       await agent.#takeDown();
@@ -148,7 +150,8 @@ export class Agent {
     }
   }
 
-  async #build(config: Config, state: StateDir): Promise<void> {
+  async #build(config: Config, state: StateDir, reread: () => Config): Promise<void> {
+    const live = { config };
     const clock = this.#clock;
     const log = this.#log;
     this.manager = takeManager();
@@ -357,6 +360,7 @@ export class Agent {
       events,
       pings,
       captures: new Captures(dataPlane, peers, clock),
+      reload: () => this.reload(),
       clock,
       state: () => this.#state,
       createToken: (request) =>
@@ -414,7 +418,9 @@ export class Agent {
     const onInternalError = (error: unknown): void => log.error({ error }, 'a request failed');
     const metrics = new Metrics({
       source: () => view.metrics(),
-      perPeer: config.metrics.perPeer,
+      get perPeer() {
+        return live.config.metrics.perPeer;
+      },
       onError: onInternalError,
     });
     const control = await ControlServer.start({
@@ -428,16 +434,10 @@ export class Agent {
       events.close();
       return control.close();
     });
-    if (config.metrics.address !== null) {
-      const server = await MetricsServer.start({
-        address: config.metrics.address,
-        view,
-        metrics,
-        clock,
-        onInternalError,
-      });
-      this.#onStop('metrics', () => server.close());
-    }
+    const port = new MetricsPort({ view, metrics, clock, onInternalError });
+    this.#onStop('metrics', () => port.close());
+    await port.listen(config.metrics.address);
+    this.reload = () => reload({ live, reread, log, port, sessions, offloads: offloadParts });
 
     mesh.start(gossip);
     renewal.start();

@@ -19,7 +19,8 @@ import type { TapDevice } from './segment/tap-device.ts';
 type Why = string | null;
 
 export interface OffloadParts {
-  readonly wanted: Config['offload'];
+  /** A reload replaces it. */
+  wanted: Config['offload'];
   readonly tap: TapDevice;
   readonly underlay: Underlay;
   readonly dataPlane: DataPlane;

@@ -10,9 +10,19 @@ import type { SegmentRule } from './identity/policy.ts';
 import type { StateDir } from './identity/state-dir.ts';
 import { parseTokenCert } from './identity/token.ts';
 import { SessionManager } from './session/session-manager.ts';
+import type { SessionLimits } from './session/types.ts';
 
 /** Lanes of data that receive workers accept: all but control. */
 const ALL_DATA_LANES = 0x7fff;
+
+/** The same at the start and after a reload. */
+export function sessionLimits({ session }: Config): Omit<SessionLimits, 'maxPeers'> {
+  return {
+    rekeyAfterMs: session.rekeyAfterSec * 1000,
+    rejectAfterMs: session.rekeyAfterSec * 1500,
+    rekeyAfterPackets: session.rekeyAfterPackets,
+  };
+}
 
 export function createSessions(
   config: Config,
@@ -60,11 +70,7 @@ export function createSessions(
           : { ok: true, value: null },
       sealer: (suite, key) => new SealingKey(suite, key),
       window: () => new ReplayWindow(),
-      limits: {
-        rekeyAfterMs: config.session.rekeyAfterSec * 1000,
-        rejectAfterMs: config.session.rekeyAfterSec * 1500,
-        rekeyAfterPackets: config.session.rekeyAfterPackets,
-      },
+      limits: sessionLimits(config),
     },
     systemRng,
   );

@@ -23,6 +23,7 @@ import type {
   PeersReport,
   PingReport,
   PingRequest,
+  ReloadReport,
   PolicyReport,
   PolicyRequest,
   RevocationReport,
@@ -65,6 +66,7 @@ export interface ViewParts {
   readonly events: EventRing;
   readonly pings: Pings;
   readonly captures: Captures;
+  readonly reload: () => Promise<ReloadReport>;
   readonly clock: Clock;
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
@@ -324,6 +326,10 @@ export class LiveView implements AgentView {
   trace(request: TraceRequest): TraceReport {
     const { dataPlane, peers, tap } = this.#p;
     return traceFrame({ dataPlane, peers, tapName: tap.name }, request);
+  }
+
+  reload(): Promise<ReloadReport> {
+    return this.#p.reload();
   }
 
   capture(...args: Parameters<AgentView['capture']>): () => void {

@@ -28,7 +28,7 @@ export async function joinAndRun(options: UpOptions): Promise<void> {
   const log = createLog(config.log);
   await locked(config, async (state) => {
     if (!holdsMember(state)) await joinFirst(options, state, log);
-    return run(config, state, log);
+    return run(options, state, log);
   });
 }
 
@@ -65,12 +65,12 @@ async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Prom
 /** `weft run`. @throws WeftError */
 export async function runAgent(options: RunOptions): Promise<void> {
   const { config } = options;
-  await locked(config, (state) => run(config, state, createLog(config.log)));
+  await locked(config, (state) => run(options, state, createLog(config.log)));
 }
 
 /** Runs until a signal, `weft leave`, or a failure of a worker. Returns who goes on, if anybody does. */
-async function run(config: Config, state: StateDir, log: Logger): Promise<Successor | null> {
-  const agent = await Agent.start(config, state, log);
+async function run({ config, reread }: RunOptions, state: StateDir, log: Logger): Promise<Successor | null> {
+  const agent = await Agent.start(config, state, log, reread);
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');
     agent.requestStop(null);
@@ -92,12 +92,19 @@ async function run(config: Config, state: StateDir, log: Logger): Promise<Succes
   process.on('SIGUSR2', onHandOver);
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
+  const onHangUp = (): void => {
+    agent
+      .reload()
+      .catch((error: Error) => log.error({ reason: error.message }, 'not reloaded, nothing has changed'));
+  };
+  process.on('SIGHUP', onHangUp);
   try {
     await agent.stopped;
   } finally {
     process.removeListener('SIGUSR2', onHandOver);
     process.removeListener('SIGTERM', onSignal);
     process.removeListener('SIGINT', onSignal);
+    process.removeListener('SIGHUP', onHangUp);
   }
   return successor;
 }

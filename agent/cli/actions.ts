@@ -30,6 +30,8 @@ export interface InitResult {
 export interface UpOptions {
   /** `config.name` is the name to join under; null is E_USAGE unless the state already holds a member. */
   readonly config: Config;
+  /** The configuration as it would be read now, with the same flags. @throws WeftError */
+  readonly reread: () => Config;
   /**
    * The token's text, read from where the operator said, or null when nowhere was said. Called only to join, so that a
    * host that has joined starts without its used token. Never logged. Fails with E_TOKEN naming the file.
@@ -40,6 +42,8 @@ export interface UpOptions {
 /** `weft run`: what the state directory holds, until stopped. */
 export interface RunOptions {
   readonly config: Config;
+  /** The configuration as it would be read now, with the same flags. @throws WeftError */
+  readonly reread: () => Config;
 }
 
 export interface LabOptions {

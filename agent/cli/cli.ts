@@ -23,6 +23,7 @@ import { addMembers } from './verbs/members.ts';
 import { addMetrics } from './verbs/metrics.ts';
 import { addPeers } from './verbs/peers.ts';
 import { addPing } from './verbs/ping.ts';
+import { addReload } from './verbs/reload.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addRevoke } from './verbs/revoke.ts';
 import { addRun } from './verbs/run.ts';
@@ -80,7 +81,7 @@ export function buildProgram(
         addVersion,
       ],
     ],
-    ['More:', [addConfig, addCompletion, addVtep, addLab]],
+    ['More:', [addConfig, addReload, addCompletion, addVtep, addLab]],
   ];
   for (const [title, verbs] of groups) {
     program.commandsGroup(title);

@@ -1,5 +1,6 @@
 /** docs/CONFIG.md, from the schema. A test compares the file with it. */
 import { CONFIG_KEYS } from './keys.ts';
+import { RELOADABLE } from './reload.ts';
 
 const HEAD = `# Configuration
 
@@ -14,7 +15,10 @@ first of these wins:
 5. the default.
 
 An unknown key or a value out of range stops the start with one line, \`FILE:LINE:COLUMN: what is wrong; fix\`, and exit
-status 78. Nothing is read again while the agent runs. No key holds a secret.
+status 78. No key holds a secret.
+
+\`weft reload\`, or SIGHUP, lets the running agent read all of this again. These keys then change without losing a packet:
+${RELOADABLE.map((key) => `\`${key}\``).join(', ')}. All others need a restart, and the verb names those that have changed.
 
 \`\`\`yaml
 # /etc/weft/config.yaml

@@ -328,6 +328,15 @@ export interface PingReport {
   readonly sizeBytes: number;
 }
 
+/** The answer to `POST /v1/reload`: keys as the file has them. */
+export interface ReloadReport {
+  readonly v: 1;
+  /** Changed, and in effect now. */
+  readonly applied: readonly string[];
+  /** Changed, and in effect after a restart. */
+  readonly needRestart: readonly string[];
+}
+
 /** Body of `POST /v1/trace`. */
 export interface TraceRequest {
   /** `out`: as read from the TAP. `in`: as received from `peer`. */
@@ -457,6 +466,8 @@ export interface AgentView {
    * while another captures.
    */
   capture(snapBytes: number, take: (lines: readonly (CaptureRecord | CaptureLoss)[]) => boolean): () => void;
+  /** Reads the configuration again. E_CONFIG, or what the metrics address refuses, changes nothing. */
+  reload(): Promise<ReloadReport>;
   /** Read once per scrape; cheap. */
   metrics(): MetricsSnapshot;
 }

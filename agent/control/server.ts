@@ -109,6 +109,7 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
       GET: () => view.revocations(),
       POST: async (request) => view.revoke(await readRevokeRequest(request)),
     },
+    '/v1/reload': { POST: () => view.reload() },
     '/v1/leave': { POST: () => view.leave() },
   };
 }

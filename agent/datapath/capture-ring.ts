@@ -82,7 +82,7 @@ export function captureBytes(
   length: number,
 ): void {
   const most = kind === CAPTURED.frame ? memory.words[SNAP]! : SEALED_HEADER_BYTES;
-  const held = length < most ? length : most;
+  const held = Math.min(length, most);
   const to = slot * CAPTURE_SLOT_BYTES;
   for (let i = 0; i < held; i++) memory.bytes[to + i] = bytes[off + i]!;
   const meta = captureMeta(slot);

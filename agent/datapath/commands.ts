@@ -42,6 +42,7 @@ export type Command = { readonly seq: number } & (
   | { readonly op: 'removeVtep'; readonly segment: number; readonly address: readonly number[] }
   /** Lets frames come to the worker's TAP queue, or keeps them away from it. */
   | { readonly op: 'tapQueue'; readonly on: boolean }
+  | { readonly op: 'offloads'; readonly segmenting: boolean; readonly joining: boolean }
   | { readonly op: 'sweep' }
   /** Nothing but the ack: it shows that the worker is not stuck. */
   | { readonly op: 'answer' }

@@ -1,5 +1,5 @@
-/** A control datagram as the main thread takes it off the ring (ring.ts). Called by data-plane.ts. */
-import { ipFromBytes } from '../endpoint.ts';
+/** Addresses and control datagrams between the main thread and shared memory (ring.ts). Called by data-plane.ts. */
+import { ipFromBytes, ipToBytes } from '../endpoint.ts';
 import type { ControlMessage } from './data-plane-types.ts';
 import { R } from './ring.ts';
 
@@ -18,4 +18,10 @@ export function readMessage(m: Int32Array, bytes: Uint8Array): ControlMessage {
     fromListener: m[R.FLAGS] === 1,
     bytes,
   };
+}
+
+/** An address as four big-endian words, as workers compare it. */
+export function addressWords(ip: string): number[] {
+  const view = new DataView(ipToBytes(ip).buffer);
+  return [0, 4, 8, 12].map((at) => view.getInt32(at));
 }

@@ -5,11 +5,11 @@
  */
 import { readClock } from 'tun-tap';
 import type { Clock } from '../clock.ts';
-import { type Endpoint, ipToBytes } from '../endpoint.ts';
+import type { Endpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import { CaptureReader, createCaptureRing } from './capture-ring.ts';
 import { receiveRow, transmitRow, type WorkerKind } from './commands.ts';
-import { readMessage } from './control-message.ts';
+import { addressWords, readMessage } from './control-message.ts';
 import type {
   ControlMessage,
   Direction,
@@ -38,7 +38,7 @@ import {
   TOTAL_DROPS,
   TOTALS_STRIDE,
 } from './shared-tables.ts';
-import type { TraceWorld } from './trace.ts';
+import { macHi, macLo, type TraceWorld } from './trace.ts';
 import { TunnelBook } from './tunnel-book.ts';
 import { WorkerPool } from './worker-pool.ts';
 
@@ -66,13 +66,6 @@ const LOCAL_LIMIT = 256;
 const DRAIN_PER_TURN = 64;
 const SAFETY_POLL_MS = 100;
 const SWEEP_MS = 5000;
-const macHi = (mac: Uint8Array): number => (mac[0]! << 8) | mac[1]!;
-const macLo = (mac: Uint8Array): number => (mac[2]! << 24) | (mac[3]! << 16) | (mac[4]! << 8) | mac[5]!;
-
-function addressWords(ip: string): number[] {
-  const view = new DataView(ipToBytes(ip).buffer);
-  return [0, 4, 8, 12].map((at) => view.getInt32(at));
-}
 
 export class DataPlane {
   readonly #options: DataPlaneOptions;
@@ -198,6 +191,11 @@ export class DataPlane {
   async installReceive(key: ReceiveKey): Promise<void> {
     await this.#pool.broadcast({ op: 'installReceive', ...key }, 'receive');
     this.#tunnels.receiveFrom(key.index, key.slot);
+  }
+
+  /** What a reload may change of them; `refused` says what the kernel made of it. */
+  async setOffloads(segmenting: boolean, joining: boolean): Promise<void> {
+    await this.#pool.broadcast({ op: 'offloads', segmenting, joining });
   }
 
   async removeReceive(index: number): Promise<void> {

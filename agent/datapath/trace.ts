@@ -97,6 +97,6 @@ export function macOf(hi: number, lo: number): string {
 }
 
 /** A MAC address in a frame as the FDB's two words. */
-export const macHi = (b: Uint8Array, at: number): number => (b[at]! << 8) | b[at + 1]!;
-export const macLo = (b: Uint8Array, at: number): number =>
+export const macHi = (b: Uint8Array, at = 0): number => (b[at]! << 8) | b[at + 1]!;
+export const macLo = (b: Uint8Array, at = 0): number =>
   (b[at + 2]! << 24) | (b[at + 3]! << 16) | (b[at + 4]! << 8) | b[at + 5]!;

@@ -141,6 +141,7 @@ function transmitHalf(): Half {
       if (c.op === 'installTransmit') transmitter.setSealed(c.slot, c);
       else if (c.op === 'setPlain') transmitter.setPlain(c.slot);
       else if (c.op === 'setEndpoint') transmitter.setEndpoint(c.slot, c.ip, c.port);
+      else if (c.op === 'offloads') transmitter.setSegmenting(c.segmenting);
       else if (c.op === 'clearTransmit') transmitter.clear(c.slot);
       else if (c.op === 'sweep') {
         local.sweep(nowSec(), () => true);
@@ -184,6 +185,7 @@ function receiveHalf(): Half {
     apply(c) {
       if (c.op === 'installReceive') receiver.install({ ...c, tunnel: c.slot });
       else if (c.op === 'removeReceive') receiver.remove(c.index);
+      else if (c.op === 'offloads') receiver.setJoining(c.joining);
       else if (c.op === 'setVtep') vteps.set(c.segment, c.address, c.slot);
       else if (c.op === 'removeVtep') vteps.remove(c.segment, c.address);
       else if (c.op === 'sweep') {

@@ -19,10 +19,15 @@ export class KeyRing {
   previous: SessionKey | null = null;
   /** bounded by RETIRED_KEYS. */
   readonly #retired: { readonly key: SessionKey; readonly untilMs: number }[] = [];
-  readonly #rejectAfterMs: number;
+  #rejectAfterMs: number;
 
   constructor(rejectAfterMs: number) {
     this.#rejectAfterMs = rejectAfterMs;
+  }
+
+  /** Never shorter than it was: a key that is in use must live until the next one is. */
+  extend(rejectAfterMs: number): void {
+    this.#rejectAfterMs = Math.max(this.#rejectAfterMs, rejectAfterMs);
   }
 
   #retire(nowMs: number, key: SessionKey | null): void {

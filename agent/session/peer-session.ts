@@ -81,6 +81,13 @@ export class PeerSession {
     this.#rekeyAfterMs = ctx.limits.rekeyAfterMs;
   }
 
+  /** The limits are others now: for the key in use too, so that a shorter age takes effect at once. */
+  limitsChanged(): void {
+    const { rekeyAfterMs, rejectAfterMs } = this.#ctx.limits;
+    this.#ring.extend(rejectAfterMs);
+    this.#rekeyAfterMs = rekeyAfterMs * (1 - REKEY_SPREAD * this.#ctx.rng.float());
+  }
+
   get up(): boolean {
     return this.#state === 'up';
   }

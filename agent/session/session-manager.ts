@@ -27,6 +27,7 @@ import {
   type JoinTarget,
   type PathProbe,
   type PeerActivity,
+  type SessionLimits,
   type SessionOptions,
   type SessionOutput,
   type SessionPeer,
@@ -60,6 +61,14 @@ export class SessionManager {
     });
     this.#joins = new JoinSessions(this.#ctx, this.#responder);
     this.#resets = new ResetSender(this.#ctx);
+  }
+
+  /** Takes effect with the next look at each session. */
+  setLimits(limits: Omit<SessionLimits, 'maxPeers'>): void {
+    const { rekeyAfterMs, rekeyAfterPackets } = this.#ctx.limits;
+    if (limits.rekeyAfterMs === rekeyAfterMs && limits.rekeyAfterPackets === rekeyAfterPackets) return;
+    Object.assign(this.#ctx.limits, limits);
+    for (const peer of this.#peers.values()) peer.limitsChanged();
   }
 
   get counters(): SessionCounters {

@@ -15,6 +15,7 @@ import type {
   PeersReport,
   PingReport,
   PingRequest,
+  ReloadReport,
   PolicyReport,
   PolicyRequest,
   RevocationReport,
@@ -279,6 +280,10 @@ export class FakeAgent implements AgentView {
         { stage: 'session', passed: false, peer: 'beta', text: 'no session with beta' },
       ],
     };
+  }
+
+  async reload(): Promise<ReloadReport> {
+    return { v: 1, applied: ['log.level'], needRestart: ['tap'] };
   }
 
   capture(

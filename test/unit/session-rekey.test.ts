@@ -54,6 +54,28 @@ test('a rekey happens between 117 s and 121 s after the key was made', () => {
   assert.ok(took > 117_000 && took < 121_000, `${took} ms`);
 });
 
+test('limits that change while a session is up hold at once, in either direction, and lose no data packet', () => {
+  const { world, a, b } = pair(21);
+  a.connect(b);
+  world.until(() => bothUp(a, b), 1000, 'both up');
+  talk(world, a, b, 10);
+  const set = (sec: number): void => {
+    const limits = { rekeyAfterMs: sec * 1000, rejectAfterMs: sec * 1500, rekeyAfterPackets: 2 ** 34 };
+    for (const host of [a, b]) host.manager.setLimits(limits);
+  };
+  world.run(60_000);
+  assert.equal(a.manager.counters.rekeys, 0);
+  set(5);
+  world.run(30_000);
+  const { rekeys } = a.manager.counters;
+  assert.ok(rekeys >= 5, String(rekeys));
+  set(120);
+  world.run(110_000);
+  assert.ok(a.manager.counters.rekeys <= rekeys + 1, String(a.manager.counters.rekeys));
+  assert.equal(a.undeliverable + b.undeliverable, 0);
+  assertWorking(world, a, b);
+});
+
 test('rekeys by packet count in either direction and loses nothing', () => {
   for (const talker of ['a', 'b'] as const) {
     const { world, a, b } = pair(9, { limits: { rekeyAfterPackets: 500 } });

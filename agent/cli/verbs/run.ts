@@ -10,5 +10,5 @@ export function addRun(program: Command, context: Context): void {
       'Run the agent of the mesh that the state directory holds, in the foreground, until SIGTERM or Ctrl-C. Logs go to ' +
         'standard error: for people on a terminal, JSON lines otherwise; the line with msg "ready" says that it is up.',
     )
-    .action(() => context.actions.run({ config: context.config() }));
+    .action(() => context.actions.run({ config: context.config(), reread: () => context.config() }));
 }

@@ -1,6 +1,7 @@
 /** `weft up`: join if this host is no member yet, then run in the foreground. */
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Config } from '../../config/schema.ts';
 import { WeftError } from '../../errors.ts';
 import { hostOptions, label } from '../arguments.ts';
 import type { Context } from '../context.ts';
@@ -43,8 +44,8 @@ export function addUp(program: Command, context: Context): void {
         context.note('warning: --token shows the token to every user of this machine; use --token-file');
       }
       const { name, address, underlay, tap } = flags;
-      const config = context.config({ name, address, underlay, tap });
-      await context.actions.up({ config, readToken: () => readToken(flags, context) });
+      const read = (): Config => context.config({ name, address, underlay, tap });
+      await context.actions.up({ config: read(), reread: read, readToken: () => readToken(flags, context) });
     });
 }
 
