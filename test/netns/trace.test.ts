@@ -1,6 +1,6 @@
 /**
  * `weft trace` against reality: random frames, for each the prediction first, then the frame itself, then what the counters say. A
- * mesh of four (one path narrow, one host dead) for frames from the TAP; a plain segment with a stranger's endpoint for frames
+ * mesh of four (one path narrow, one host without a session) for frames from the TAP; a plain segment with a stranger's endpoint for frames
  * that come in.
  */
 import assert from 'node:assert/strict';
