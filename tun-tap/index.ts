@@ -51,6 +51,18 @@ export const probeSuperFrame = (fd: number): number => native.probeSuperFrame(fd
 export const injectFrame = (fd: number, bytes: Uint8Array, offset: number, length: number): number =>
   native.injectFrame(fd, bytes, offset, length);
 
+/**
+ * Two ends of a wire inside this process. To Transmitter, Receiver and `injectFrame` an end is like a TAP: what is written
+ * into the one is read from the other.
+ * @throws Error EMFILE
+ */
+export function openPair(): readonly [number, number] {
+  const ends = new Int32Array(2);
+  const errno = native.openPair(ends);
+  if (errno !== 0) throw new Error(`socketpair: errno ${errno}`);
+  return [ends[0] ?? -1, ends[1] ?? -1];
+}
+
 /** Lets frames come to one queue of a multi-queue TAP, or keeps them away from it. 0 or an errno. */
 export const setTapQueue = (fd: number, on: boolean): number => native.setTapQueue(fd, Number(on));
 

@@ -94,6 +94,7 @@ interface NativeBinding {
     readonly segments: number;
     readonly joins: number;
   };
+  openPair(ends: Int32Array): number;
   injectFrame(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   sendDatagram(fd: number, bytes: Uint8Array, ip: string, port: number): number;
   sendRun(fd: number, bytes: Uint8Array, ip: string, port: number, datagramBytes: number): number;

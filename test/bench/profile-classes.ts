@@ -30,7 +30,7 @@ export function parseSample(line: string): Sample | null {
 export function classOf({ symbol, object }: Sample): Class {
   if (/^\[(kernel|guest)|\.ko\b|^\[vdso\]|vmlinux/.test(object)) return 'kernel';
   if (/tun-tap[^/]*\.node$/.test(object)) return 'addon';
-  if (/libcrypto/.test(object)) return 'crypto';
+  if (/libcrypto|libIPSec_MB/.test(object)) return 'crypto';
   if (/perf-\d+\.map$|^\[JIT\]|^\/\/anon|^\[anon/.test(object) || /^Builtins_/.test(symbol))
     return 'typescript';
   if (/\/node$/.test(object)) return CRYPTO.test(symbol) ? 'crypto' : 'binding';

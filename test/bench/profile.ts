@@ -30,7 +30,7 @@ const SAMPLES_PER_SEC = 997;
 const MIN_SAMPLES = 500;
 const MEANING: Readonly<Record<Class, string>> = {
   kernel: 'kernel: sockets, TAP, copies',
-  crypto: 'cipher (OpenSSL in Node)',
+  crypto: 'cipher: OpenSSL inside Node, or libipsec-mb',
   addon: 'addon (tun-tap, C)',
   typescript: 'TypeScript, compiled',
   binding: 'V8 and Node-API between them',

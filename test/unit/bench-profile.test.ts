@@ -28,6 +28,7 @@ test('tells kernel, cipher, addon, TypeScript, binding and C library apart', () 
     ['crypto', 'EVP_CIPHER_CTX_ctrl', '/usr/local/bin/node'],
     ['crypto', 'ossl_gcm_stream_update', '/usr/local/bin/node'],
     ['crypto', 'ChaCha20_avx512', '/usr/local/bin/node'],
+    ['crypto', 'aes_gcm_enc_256_vaes_avx512', '/usr/lib/x86_64-linux-gnu/libIPSec_MB.so.1.3.0'],
     ['addon', 'split_stamp', '/x/tun-tap/build/linux-x64/tun-tap.node'],
     ['typescript', 'JS:*run', '/tmp/perf-41.map'],
     ['typescript', 'Builtins_AtomicsLoad', '/usr/local/bin/node'],

@@ -16,6 +16,7 @@ int transmit_register(napi_env env, napi_value exports);
 int offload_register(napi_env env, napi_value exports);
 int receive_register(napi_env env, napi_value exports);
 int inject_register(napi_env env, napi_value exports);
+int pair_register(napi_env env, napi_value exports);
 int unix_register(napi_env env, napi_value exports);
 
 #endif

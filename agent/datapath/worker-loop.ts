@@ -1,0 +1,64 @@
+/**
+ * One worker's round: sleep in one native wait on the descriptors of its halves and an eventfd, then handle a batch of what
+ * is there. It never returns to the thread's event loop, so nothing here may rely on timers or message events.
+ */
+import { readClock, WaitSet } from 'tun-tap';
+import type { Half, ReceiveHalf, TransmitHalf } from './halves.ts';
+
+/** Bit of the eventfd in what `turn` returns; the descriptors of the halves follow. */
+export const COMMANDS = 1;
+
+export interface LoopParts {
+  readonly eventFd: number;
+  readonly transmit: TransmitHalf | null;
+  readonly receive: ReceiveHalf | null;
+  /** [0]: milliseconds; written once per turn. */
+  readonly clock: Float64Array;
+}
+
+export class WorkerLoop {
+  readonly #p: LoopParts;
+  #waits: WaitSet;
+  /** Null while no frames come from the TAP: its queue is off, or the TAP is gone. */
+  #sending: TransmitHalf | null;
+  /** The errno that the TAP is gone with; 0 while it is there. */
+  tapErrno = 0;
+
+  constructor(parts: LoopParts) {
+    this.#p = parts;
+    this.#sending = parts.transmit;
+    this.#waits = this.#waitSet();
+  }
+
+  #waitSet(): WaitSet {
+    const halves: (Half | null)[] = [this.#sending, this.#p.receive];
+    return new WaitSet([this.#p.eventFd, ...halves.flatMap((half) => half?.fds ?? [])]);
+  }
+
+  /** Whether frames of the TAP are taken. A queue that is off reads as broken, so nobody may wait on it. */
+  setSending(on: boolean): void {
+    this.#sending = on ? this.#p.transmit : null;
+    this.#waits = this.#waitSet();
+  }
+
+  /** Waits `timeoutMs` at most and handles a batch. Returns what was ready: COMMANDS is the caller's, 0 is nothing. */
+  turn(timeoutMs: number): number {
+    const ready = this.#waits.wait(timeoutMs);
+    readClock(this.#p.clock);
+    let rest = ready >> 1;
+    if (this.#sending !== null) {
+      const n = (rest & 1) !== 0 ? this.#sending.run() : 0;
+      rest >>= 1;
+      if (n < 0) this.#lose(-n);
+    }
+    if (this.#p.receive !== null && rest !== 0) this.#p.receive.run(rest);
+    if ((ready & COMMANDS) !== 0) this.#waits.drainEvent(0);
+    return ready;
+  }
+
+  /** The TAP was deleted under us. */
+  #lose(errno: number): void {
+    this.tapErrno = errno;
+    this.setSending(false);
+  }
+}
