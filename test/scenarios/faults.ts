@@ -45,7 +45,10 @@ export function moved(world: World, index: number, seen: string, port: number | 
     `    ip saddr ${real} ${sport} ip saddr set ${seen}`,
     ...(port === null ? [] : [`    ip saddr ${real} udp sport 7946 ip saddr set ${seen}`]),
   ];
+  // What goes to where it was is lost, as behind a NAT that has forgotten, or on a network that it left.
+  const stale = port === null ? `    ip daddr ${real} drop` : `    ip daddr ${real} udp dport 7947 drop`;
   const back = [
+    stale,
     `    ip daddr ${seen} ${dport} ip daddr set ${real}`,
     ...(port === null ? [] : [`    ip daddr ${seen} udp dport 7946 ip daddr set ${real}`]),
   ];

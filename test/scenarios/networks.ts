@@ -154,12 +154,12 @@ const deafOneWay: Scenario = {
 };
 
 let moves = 0;
-function roaming(number: string, title: string, port: boolean): Scenario {
+function roaming(number: string, title: string, port: boolean, config = ''): Scenario {
   return {
     number,
     title,
     criterion: 'at most 2 datagrams lost each way at 1,000/s',
-    mesh: { hosts: 2 },
+    mesh: { hosts: 2, config },
     async run(world) {
       const stream = await world.stream(1, 0);
       const back = await world.stream(0, 1);
@@ -263,6 +263,7 @@ export const NETWORKS: readonly Scenario[] = [
   rekey,
   roaming('8a', 'a NAT gives the host another source port', true),
   roaming('8b', 'the host appears at another address', false),
+  roaming('8c', 'as 8a, with one source port', true, 'udp:\n  send_ports: 1\n'),
   losses,
   deafOneWay,
   parted('14a', 10, [0, 1], [2, 3]),
