@@ -70,6 +70,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
 
 /** Runs until a signal, `weft leave`, or a failure of a worker. Returns who goes on, if anybody does. */
 async function run({ config, reread }: RunOptions, state: StateDir, log: Logger): Promise<Successor | null> {
+  // Its default would end an agent that is still starting.
+  process.on('SIGUSR2', () => {});
   const agent = await Agent.start(config, state, log, reread);
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');

@@ -101,6 +101,7 @@ test('SIGUSR2 hands over to a successor that had loaded before: the service has 
   const host = mesh.host(0);
   host.start(['run']);
   await manager.saw('READY=1', 2);
+  await host.ready();
   const stopping = manager.count('STOPPING=1');
   const first = host.pid ?? 0;
   host.signal('SIGUSR2');
