@@ -27,6 +27,7 @@ import { addPolicy } from './verbs/policy.ts';
 import { addReload } from './verbs/reload.ts';
 import { addRevoke } from './verbs/revoke.ts';
 import { addRun } from './verbs/run.ts';
+import { addSd } from './verbs/sd.ts';
 import { addStatus } from './verbs/status.ts';
 import { addToken } from './verbs/token.ts';
 import { addTrace } from './verbs/trace.ts';
@@ -71,6 +72,7 @@ export function buildProgram(
         addMembers,
         addFdb,
         addMetrics,
+        addSd,
         addPing,
         addTrace,
         addCapture,
