@@ -35,7 +35,10 @@ function seedOf(parts: TokenParts, text: string): TokenSeed {
   const { name = '', where } = SEED.exec(text)?.groups ?? {};
   const seed = name === parts.identity.cert.name ? ownSeed(parts) : parts.member(name);
   if (seed === null)
-    throw new WeftError('E_NOT_FOUND', `no member '${name}' that could be a seed: see \`weft members\``);
+    throw new WeftError(
+      'E_NOT_FOUND',
+      `no member '${name}' that is there to be a seed: see \`weft members\``,
+    );
   if (where === undefined) return seed;
   const place = parseEndpoint(where, seed.sealedPort);
   if (place !== null) return { ...seed, ip: place.ip, sealedPort: place.port };
@@ -46,7 +49,10 @@ function seedOf(parts: TokenParts, text: string): TokenSeed {
   return { ...seed, host, sealedPort };
 }
 
-/** What a token says of a member that is to be a seed; null for one that is not there. */
+/**
+ * What a token says of a member that is to be a seed; null for one that is not there. A session says more than gossip's
+ * doubt: a member that has just come back may be dead to gossip for another second.
+ */
 export function seedOfMember(
   gossip: GossipNode,
   peers: PeerTable,
@@ -56,7 +62,9 @@ export function seedOfMember(
   const peer = peers.members().find((p) => p.name === name);
   const member = peer === undefined ? undefined : gossip.swim.member(peer.id);
   const at = member === undefined ? undefined : parseNodeState(member.record.bytes, meshId)?.endpoints[0];
-  if (peer === undefined || at === undefined || member?.state !== 'alive') return null;
+  if (peer === undefined || at === undefined) return null;
+  const there = peer.state === 'up' || member?.state === 'alive' || member?.state === 'suspect';
+  if (!there) return null;
   return { ...at, dhPk: peer.dhPk, signPk: peer.signPk, host: null };
 }
 
