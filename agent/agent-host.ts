@@ -339,8 +339,9 @@ export class Agent {
     });
 
     const vteps = new VtepBook(state, segment, peers, {
-      setVtep: (slot, vni, endpoint) =>
-        dataPlane.setMember(slot, { vnis: [vni], bridge: true, macs: [], plain: endpoint }),
+      setVtep: async (slot, vni, endpoint) => {
+        await dataPlane.setMember(slot, { vnis: [vni], bridge: true, macs: [], plain: endpoint });
+      },
       removeVtep: (slot) => dataPlane.removeMember(slot),
     });
     await vteps.load();

@@ -211,14 +211,15 @@ export class Mesh {
   }
 
   /** Tells the workers who has the slot. */
-  #place(peer: MemberPeer, cert: ReadNodeCert, endpoint: Endpoint): Promise<void> {
-    const { dataPlane, segment } = this.#p;
-    return dataPlane.setMember(peer.slot, {
+  async #place(peer: MemberPeer, cert: ReadNodeCert, endpoint: Endpoint): Promise<void> {
+    const { dataPlane, segment, log } = this.#p;
+    const pinned = await dataPlane.setMember(peer.slot, {
       vnis: cert.vnis,
       bridge: (cert.caps & CAP.bridge) !== 0,
       macs: cert.vnis.map((vni) => ({ vni, mac: derivedMac(cert.nodeId, vni) })),
       plain: segment.mode === 'plain' ? { ip: endpoint.ip, port: PLAIN_PORT[segment.encap] } : null,
     });
+    if (!pinned) log.warn({ peer: peer.name }, 'no room to pin its address: raise fdb.limit');
   }
 
   #update(peer: MemberPeer, member: Member): void {

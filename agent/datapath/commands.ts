@@ -60,6 +60,8 @@ export interface Ack {
   readonly error?: string;
   /** Answer to reportGc: collections since watchGc, of any kind. */
   readonly collections?: number;
+  /** Answer to pin: false if there is no room among static entries. */
+  readonly pinned?: boolean;
 }
 
 /** What a worker does: one direction, or both in turn where there are too few cores for two threads. */

@@ -38,6 +38,7 @@ import {
   TOTAL_DROPS,
   TOTALS_STRIDE,
 } from './shared-tables.ts';
+import { TapQueues } from './tap-queues.ts';
 import { macHi, macLo, type TraceWorld } from './trace.ts';
 import { TunnelBook } from './tunnel-book.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -88,7 +89,7 @@ export class DataPlane {
   #cancel: (() => void)[] = [];
   #stopping = false;
   /** The TAP queues of the pairs beyond the first get frames. */
-  #queuesOn = true;
+  readonly #queues: TapQueues;
 
   private constructor(options: DataPlaneOptions) {
     this.#options = options;
@@ -109,6 +110,7 @@ export class DataPlane {
       perPortLimit: perPeerLimit,
     });
     this.#pool = new WorkerPool(options.onFailure);
+    this.#queues = new TapQueues(this.#pool, this.#tables, this.pairs);
   }
 
   /** Starts the workers; resolves when they take commands. */
@@ -118,7 +120,7 @@ export class DataPlane {
       if (options.single) plane.#launch('both', pair);
       else for (const kind of ['transmit', 'receive'] as const) plane.#launch(kind, pair);
     }
-    await plane.#setQueues(false);
+    await plane.#queues.turn(false);
     await plane.#pool.broadcast({ op: 'sweep' });
     plane.#cancel.push(options.clock.every(SWEEP_MS, () => void plane.#sweep().catch(() => {})));
     return plane;
@@ -131,29 +133,7 @@ export class DataPlane {
 
   async #sweep(): Promise<void> {
     await this.#pool.broadcast({ op: 'sweep' });
-    await this.#setQueues(this.#allSpread());
-  }
-
-  /** Whether every peer may be reached from the pool of sending ports. */
-  #allSpread(): boolean {
-    const { peerFlags, peerSpread } = this.#tables;
-    for (let slot = 0; slot < MAX_SLOTS; slot++) {
-      const flags = peerFlags[slot]!;
-      if ((flags & PEER_PRESENT) !== 0 && (flags & PEER_PLAIN) === 0 && peerSpread[slot] !== 1) return false;
-    }
-    return true;
-  }
-
-  /**
-   * Pairs beyond the first have ports of their own, and lanes: two lanes from one port would be joined on the way (UDP_GRO)
-   * and meet a worker that keeps the window of only one of them. While some peer takes packets from the listening port alone
-   * (a NAT on the way), the first pair sends everything.
-   */
-  async #setQueues(on: boolean): Promise<void> {
-    if (on === this.#queuesOn) return;
-    this.#queuesOn = on;
-    for (let pair = 1; pair < this.pairs; pair++)
-      await this.#pool.broadcast({ op: 'tapQueue', on }, 'transmit', pair);
+    await this.#queues.follow();
   }
 
   /** Pairs of directions; each has a lane. */
@@ -245,17 +225,19 @@ export class DataPlane {
     return -1;
   }
 
-  /** Admits a member or a plain endpoint to its segments: flood list, pinned addresses, plain source. */
-  async setMember(slot: number, member: MemberSettings): Promise<void> {
+  /** Admits a member or plain endpoint to its segments: flood list, addresses, plain source. False if one was not pinned. */
+  async setMember(slot: number, member: MemberSettings): Promise<boolean> {
     const segments = member.vnis.map((vni) => this.#segmentPosition(vni)).filter((i) => i >= 0);
     const t = this.#tables;
     t.peerSegments[slot] = segments.reduce((bits, i) => bits | (1 << i), 0);
     t.peerFlags[slot] =
       PEER_PRESENT | (member.bridge ? PEER_BRIDGE : 0) | (member.plain === null ? 0 : PEER_PLAIN);
+    let pinned = true;
     for (const { vni, mac } of member.macs) {
       const segment = this.#segmentPosition(vni);
-      if (segment >= 0)
-        await this.#pool.broadcast({ op: 'pin', segment, hi: macHi(mac), lo: macLo(mac), slot }, 'receive');
+      const pin = { op: 'pin', segment, hi: macHi(mac), lo: macLo(mac), slot } as const;
+      const acks = segment < 0 ? [] : await this.#pool.broadcast(pin, 'receive', 0);
+      pinned &&= acks.every((ack) => ack.pinned);
     }
     const first = segments[0];
     if (member.plain !== null && first !== undefined) {
@@ -268,6 +250,7 @@ export class DataPlane {
       await this.#pool.broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
     }
     for (const segment of segments) this.#floodTo(segment, slot, true);
+    return pinned;
   }
 
   async #forgetVtep(slot: number): Promise<void> {

@@ -27,6 +27,10 @@ const FLAGS = 7;
 export const FDB_STATIC = 1;
 /** A reader gives up after so many torn reads and treats the address as unknown. */
 const MAX_RETRIES = 16;
+/** A writer that was put off the CPU inside an entry is waited for this long at a time, */
+const PIN_WAIT_MS = 1;
+/** and so often: a thread that died inside is given up. */
+const MAX_PIN_TRIES = 2000;
 
 /** What `learn` did. */
 export const LEARN = { known: 0, added: 1, moved: 2, evicted: 3, conflict: 4, full: 5 } as const;
@@ -218,15 +222,29 @@ export class Fdb {
     return evicts ? LEARN.evicted : LEARN.added;
   }
 
-  /** Pins an address to a port. False when its bucket has only static entries. */
+  /**
+   * Pins an address to a port. False when its bucket has only static entries. Waits for another writer, so it is no part of
+   * the hot path.
+   */
   pin(segment: number, hi: number, lo: number, port: number, nowSec: number): boolean {
+    const w = this.#words;
     const start = this.#bucket(segment, hi, lo);
-    const known = this.#find(start, segment, hi, lo);
-    const at = known >= 0 ? known : this.#room(start, nowSec);
-    if (at < 0 || !this.#claim(at)) return false;
-    this.#fill(at, segment, hi, lo, port, nowSec, FDB_STATIC);
-    this.#release(at);
-    return true;
+    for (let tries = 0; tries < MAX_PIN_TRIES; tries++) {
+      const known = this.#find(start, segment, hi, lo);
+      const at = known >= 0 ? known : this.#room(start, nowSec);
+      if (at < 0) return false;
+      if (!this.#claim(at)) {
+        Atomics.wait(w, at + SEQ, Atomics.load(w, at + SEQ) | 1, PIN_WAIT_MS);
+        continue;
+      }
+      // Asked again inside: another writer may have put this address elsewhere, or pinned another one here.
+      const now = this.#find(start, segment, hi, lo);
+      const ours = now === at || (now < 0 && (w[at + FLAGS]! & FDB_STATIC) === 0);
+      if (ours) this.#fill(at, segment, hi, lo, port, nowSec, FDB_STATIC);
+      this.#release(at);
+      if (ours) return true;
+    }
+    return false;
   }
 
   #isVoid(at: number, nowSec: number, isPresent: (port: number) => boolean): boolean {

@@ -149,8 +149,8 @@ export class ReceiveHalf implements Half {
     else if (c.op === 'sweep') {
       remote.sweep(secondsOf(clock), (slot) => (tables.peerFlags[slot]! & PEER_PRESENT) !== 0);
       tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = Number(this.#receiver.joiningRefused);
-    } else if (c.op === 'pin' && !remote.pin(c.segment, c.hi, c.lo | 0, c.slot, secondsOf(clock)))
-      throw new Error('FDB bucket full');
+    } else if (c.op === 'pin')
+      return { pinned: remote.pin(c.segment, c.hi, c.lo | 0, c.slot, secondsOf(clock)) };
     return {};
   }
 }
