@@ -118,6 +118,19 @@ export async function iperf(
   }
 }
 
+/**
+ * UDP datagrams, v4, that a program inside the namespace was too slow to take: they had arrived whole. RFC 4113's
+ * udpInErrors as Linux splits it, RcvbufErrors in /proc/net/snmp.
+ */
+export async function tooSlowToTake(namespace: string): Promise<number> {
+  const command = inside(namespace, ['cat', '/proc/net/snmp']);
+  const lines = expectOk(command, await run(command)).split('\n');
+  const [names = [], values = []] = lines
+    .filter((line) => line.startsWith('Udp: '))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('RcvbufErrors')]);
+}
+
 interface IperfReport {
   readonly end: {
     readonly sum?: {
