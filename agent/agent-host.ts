@@ -20,7 +20,7 @@ import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
 import { setPolicy } from './agent-policy.ts';
-import { MetricsPort, reload } from './agent-reload.ts';
+import { type Live, MetricsPort, reload } from './agent-reload.ts';
 import { Renewal } from './agent-renewal.ts';
 import { revokeHere } from './agent-revoke.ts';
 import { type Manager, serviceOf, takeManager, tellManager } from './agent-service.ts';
@@ -151,7 +151,7 @@ export class Agent {
   }
 
   async #build(config: Config, state: StateDir, reread: () => Config): Promise<void> {
-    const live = { config };
+    const live: Live = { config, valid: true, readAtMs: this.#clock.wallMs() };
     const clock = this.#clock;
     const log = this.#log;
     this.manager = takeManager();
@@ -413,6 +413,7 @@ export class Agent {
           underlay,
           admissions,
           fdbLimit: config.fdb.limit,
+          live,
           clock,
         }),
     });
@@ -438,7 +439,7 @@ export class Agent {
     const port = new MetricsPort({ view, metrics, clock, onInternalError });
     this.#onStop('metrics', () => port.close());
     await port.listen(config.metrics.address);
-    this.reload = () => reload({ live, reread, log, port, sessions, offloads: offloadParts });
+    this.reload = () => reload({ live, reread, log, port, sessions, offloads: offloadParts, clock });
 
     mesh.start(gossip);
     renewal.start();
@@ -457,9 +458,15 @@ export class Agent {
       },
       events,
     );
+    let lookedAtMs = clock.monotonicMs();
     this.#onStop(
       'events',
-      clock.every(EVENT_LOOK_MS, () => watch.look()),
+      clock.every(EVENT_LOOK_MS, () => {
+        const nowMs = clock.monotonicMs();
+        metrics.observeLoopDelay(Math.max(0, nowMs - lookedAtMs - EVENT_LOOK_MS) / 1000);
+        lookedAtMs = nowMs;
+        watch.look();
+      }),
     );
     if (clock.wallMs() + identity.policy.leewaySec * 1000 < identity.trust.nowMs())
       log.warn(

@@ -6,6 +6,7 @@ import { socketDrops } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
 import type { Mesh } from './agent-mesh.ts';
 import type { Paths } from './agent-path.ts';
+import type { Live } from './agent-reload.ts';
 import type { Clock } from './clock.ts';
 import type { HandshakeResult, MetricsSnapshot, PeerMetrics } from './control/metrics-source.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
@@ -28,6 +29,7 @@ export interface MetricsParts {
   readonly admissions: AdmissionLog;
   readonly offloads: () => readonly { readonly name: string; readonly on: boolean }[];
   readonly fdbLimit: number;
+  readonly live: Live;
   readonly clock: Clock;
 }
 
@@ -208,6 +210,9 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
         ? []
         : [{ socket: 'plain' as const, count: dropsOf(p.underlay.plainFds) }]),
     ],
+    workerStalls: dataPlane.stalls,
+    configValid: p.live.valid,
+    configReadSec: p.live.readAtMs / 1000,
     revocations: revocationCounts(p.identity.trust.revocations.all()),
     identityExpirySec: p.identity.cert.expiresMs / 1000,
     joinTokens: joinTokens(p),

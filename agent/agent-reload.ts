@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import type { OffloadParts } from './agent-offloads.ts';
 import { sessionLimits } from './agent-sessions.ts';
+import type { Clock } from './clock.ts';
 import { changedKeys, RELOADABLE } from './config/reload.ts';
 import type { Config } from './config/schema.ts';
 import type { ReloadReport } from './control/api-types.ts';
@@ -38,30 +39,44 @@ export class MetricsPort {
   }
 }
 
+export interface Live {
+  config: Config;
+  /** Whether the last reading of the configuration was valid. */
+  valid: boolean;
+  /** Clock.wallMs of the last valid one. */
+  readAtMs: number;
+}
+
 export interface ReloadParts {
-  /** What holds now; replaced here. */
-  readonly live: { config: Config };
+  /** What holds now, and how the last reading went; replaced here. */
+  readonly live: Live;
   /** As at the start: the same flags, the same environment, the file as it is now. @throws WeftError */
   readonly reread: () => Config;
   readonly log: Logger;
   readonly port: MetricsPort;
   readonly sessions: SessionManager;
   readonly offloads: OffloadParts;
+  readonly clock: Clock;
 }
 
 /** @throws WeftError E_CONFIG and what MetricsPort.listen throws; then nothing has changed */
-export async function reload({
-  live,
-  reread,
-  log,
-  port,
-  sessions,
-  offloads,
-}: ReloadParts): Promise<ReloadReport> {
-  const next = reread();
+export async function reload(p: ReloadParts): Promise<ReloadReport> {
+  try {
+    const next = p.reread();
+    // The only part that can fail comes first.
+    await p.port.listen(next.metrics.address);
+    const report = await apply(p, next);
+    p.live.valid = true;
+    p.live.readAtMs = p.clock.wallMs();
+    return report;
+  } catch (error) {
+    p.live.valid = false;
+    throw error;
+  }
+}
+
+async function apply({ live, log, sessions, offloads }: ReloadParts, next: Config): Promise<ReloadReport> {
   const changed = changedKeys(live.config, next);
-  // The only one that can fail comes first.
-  await port.listen(next.metrics.address);
   log.level = next.log.level;
   sessions.setLimits(sessionLimits(next));
   offloads.wanted = { ...live.config.offload, gso: next.offload.gso, join: next.offload.join };

@@ -1,6 +1,6 @@
 /** docs/METRICS.md, from the table of metrics. A test compares the file with it. */
 import { BUILD_INFO_HELP, COLLECT_DURATION_HELP, COLLECT_ERRORS_HELP } from './metrics.ts';
-import { HANDSHAKE_DURATION, METRICS, PROBE_DURATION } from './metrics-table.ts';
+import { HANDSHAKE_DURATION, LOOP_DELAY, METRICS, PROBE_DURATION } from './metrics-table.ts';
 
 const HEAD = `# Metrics
 
@@ -39,7 +39,7 @@ interface Row {
 export const DOCUMENTED_METRICS: readonly Row[] = [
   { name: 'weft_build_info', type: 'gauge', labels: ['version', 'commit', 'node'], help: BUILD_INFO_HELP },
   ...METRICS,
-  ...[HANDSHAKE_DURATION, PROBE_DURATION].map(({ name, help }) => ({
+  ...[HANDSHAKE_DURATION, PROBE_DURATION, LOOP_DELAY].map(({ name, help }) => ({
     name,
     type: 'histogram',
     labels: [],

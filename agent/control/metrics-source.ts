@@ -55,8 +55,13 @@ export interface MetricsSnapshot {
   readonly gossipBroadcastQueue: number;
   readonly gossipIncarnation: number;
 
-  /** Datagrams that the kernel dropped because a socket's buffer was full. */
   readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
+  /** Looks at which a data-plane thread had not answered the one before. */
+  readonly workerStalls: number;
+  /** How the last reading of the configuration went, and when the last valid one was. */
+  readonly configValid: boolean;
+  readonly configReadSec: number;
+  /** Datagrams that the kernel dropped because a socket's buffer was full. */
   readonly udpSocketDrops: readonly {
     readonly socket: 'sealed' | 'plain' | 'gossip';
     readonly count: number;

@@ -350,6 +350,27 @@ export const METRICS: readonly MetricDefinition[] = [
       udpSocketDrops.map(({ socket, count }) => ({ labels: { socket }, value: count })),
   },
   {
+    name: 'weft_worker_stalls_total',
+    type: 'counter',
+    labels: [],
+    help: 'Looks, one every 5 s, at which a data-plane thread had not answered the one before.',
+    read: ({ workerStalls }) => one(workerStalls),
+  },
+  {
+    name: 'weft_config_last_reload_successful',
+    type: 'gauge',
+    labels: [],
+    help: '1 if the configuration was valid when it was last read, 0 if it was not and the one before still holds.',
+    read: ({ configValid }) => one(Number(configValid)),
+  },
+  {
+    name: 'weft_config_last_reload_success_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'When a valid configuration was last read: at the start, or by `weft reload`.',
+    read: ({ configReadSec }) => one(configReadSec),
+  },
+  {
     name: 'weft_join_tokens',
     type: 'gauge',
     labels: ['state'],
@@ -376,6 +397,12 @@ export const HANDSHAKE_DURATION: HistogramDefinition = {
   name: 'weft_handshake_duration_seconds',
   help: 'Time from the first message of a handshake to its end, for those that this host began.',
   buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+};
+
+export const LOOP_DELAY: HistogramDefinition = {
+  name: 'weft_event_loop_delay_seconds',
+  help: 'How late the event loop of the control plane comes to a timer of one second.',
+  buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
 };
 
 export const PROBE_DURATION: HistogramDefinition = {

@@ -1,6 +1,6 @@
 /**
  * The Prometheus registry. Counters live where they are counted; one snapshot is pulled per scrape and laid out by
- * metrics-table.ts, so that counting costs nothing here. Only the two histograms are fed as things happen.
+ * metrics-table.ts, so that counting costs nothing here. Only the histograms are fed as things happen.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { buildVersion } from '../version.ts';
@@ -9,6 +9,7 @@ import type { MetricsSnapshot, PeerMetrics } from './metrics-source.ts';
 import {
   HANDSHAKE_DURATION,
   type HistogramDefinition,
+  LOOP_DELAY,
   METRICS,
   type MetricDefinition,
   PROBE_DURATION,
@@ -18,13 +19,15 @@ export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
 /** `auto` leaves series per peer out above this many peers. */
 const AUTO_PEER_LIMIT = 100;
-/** A finer event loop monitor costs idle CPU. */
-const EVENT_LOOP_PRECISION_MS = 100;
-/** `promtool check metrics` objects to these: gauges that are named as counters. */
-const MISNAMED_DEFAULTS = [
+/** Never: Node's monitor wakes an idle agent at each step, and counts the step as delay. LOOP_DELAY does neither. */
+const EVENT_LOOP_PRECISION_MS = 2 ** 31 - 1;
+const UNWANTED_DEFAULTS = [
+  // `promtool check metrics` objects to these: gauges that are named as counters.
   'nodejs_active_handles_total',
   'nodejs_active_requests_total',
   'nodejs_active_resources_total',
+  // What the monitor would fill.
+  ...['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'].map((of) => `nodejs_eventloop_lag_${of}_seconds`),
 ];
 
 export interface MetricsOptions {
@@ -41,6 +44,7 @@ export class Metrics {
   readonly #series: readonly { readonly definition: MetricDefinition; readonly metric: Counter | Gauge }[];
   readonly #handshakeDuration: Histogram;
   readonly #probeDuration: Histogram;
+  readonly #loopDelay: Histogram;
   readonly #collectDuration: Gauge;
   readonly #collectErrors: Counter;
 
@@ -51,7 +55,7 @@ export class Metrics {
       register: this.#registry,
       eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS,
     });
-    for (const name of MISNAMED_DEFAULTS) this.#registry.removeSingleMetric(name);
+    for (const name of UNWANTED_DEFAULTS) this.#registry.removeSingleMetric(name);
     const { version, commit } = buildVersion();
     new Gauge({
       name: 'weft_build_info',
@@ -65,6 +69,7 @@ export class Metrics {
     }));
     this.#handshakeDuration = histogramOf(HANDSHAKE_DURATION, this.#registry);
     this.#probeDuration = histogramOf(PROBE_DURATION, this.#registry);
+    this.#loopDelay = histogramOf(LOOP_DELAY, this.#registry);
     this.#collectDuration = new Gauge({
       name: 'weft_collect_duration_seconds',
       help: COLLECT_DURATION_HELP,
@@ -83,6 +88,10 @@ export class Metrics {
 
   observeProbe(seconds: number): void {
     this.#probeDuration.observe(seconds);
+  }
+
+  observeLoopDelay(seconds: number): void {
+    this.#loopDelay.observe(seconds);
   }
 
   /** Exposition format 0.0.4. */

@@ -90,6 +90,9 @@ export class DataPlane {
   #stopping = false;
   /** The TAP queues of the pairs beyond the first get frames. */
   readonly #queues: TapQueues;
+  #sweeping = false;
+  /** Sweeps that were due while a worker had not answered the one before. */
+  stalls = 0;
 
   private constructor(options: DataPlaneOptions) {
     this.#options = options;
@@ -131,9 +134,17 @@ export class DataPlane {
     await this.#pool.broadcast({ op: 'answer' });
   }
 
+  /** A worker that has not answered yet is not asked again: what waits for it stays one question. */
   async #sweep(): Promise<void> {
-    await this.#pool.broadcast({ op: 'sweep' });
-    await this.#queues.follow();
+    if (this.#sweeping) this.stalls++;
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    try {
+      await this.#pool.broadcast({ op: 'sweep' });
+      await this.#queues.follow();
+    } finally {
+      this.#sweeping = false;
+    }
   }
 
   /** Pairs of directions; each has a lane. */

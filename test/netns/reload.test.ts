@@ -84,4 +84,8 @@ test('SIGHUP does the same, and the agent goes on when the file is wrong', async
     /not reloaded, nothing has changed/.test(mesh.host(0).log()) ? true : null,
   );
   assert.equal((await mesh.host(0).api.get<StatusReport>('/v1/status')).state, 'up');
+  assert.equal(await mesh.metric(0, 'weft_config_last_reload_successful'), 0);
+  writeFileSync(mesh.configPath, START);
+  await reload();
+  assert.equal(await mesh.metric(0, 'weft_config_last_reload_successful'), 1);
 });

@@ -9,7 +9,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { delay } from '../../agent/lab/wait.ts';
+import { delay, until } from '../../agent/lab/wait.ts';
 import { Mesh } from '../netns/mesh.ts';
 import { NotifySocket } from './notify-socket.ts';
 
@@ -83,6 +83,10 @@ test('a stuck worker ends the signs of life though the agent still answers; when
     await delay(WATCHDOG_MS * 2);
     assert.equal(manager.count('WATCHDOG=1'), before);
     assert.equal((await mesh.host(0).ready()).state, 'up');
+    // A look is due every 5 s; the first one asks, the second finds it unanswered.
+    await until('a stall in the metrics', { timeoutMs: 20_000 }, async () =>
+      (await mesh.metric(0, 'weft_worker_stalls_total')) > 0 ? true : null,
+    );
     stopper.stdin?.end();
     await manager.saw('WATCHDOG=1', before + 2);
   } finally {

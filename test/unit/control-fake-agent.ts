@@ -95,6 +95,9 @@ export const SNAPSHOT: MetricsSnapshot = {
   ],
   udpSocketDrops: [{ socket: 'sealed', count: 0 }],
   identityExpirySec: 1_800_000_000,
+  workerStalls: 0,
+  configValid: true,
+  configReadSec: 1_790_000_000,
   revocations: [{ kind: 'node', count: 2 }],
   joinTokens: [{ state: 'open', count: 1 }],
 };
