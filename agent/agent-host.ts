@@ -436,7 +436,8 @@ export class Agent {
       events.close();
       return control.close();
     });
-    const port = new MetricsPort({ view, metrics, clock, onInternalError });
+    const pageOn = (): boolean => live.config.metrics.page === 'on';
+    const port = new MetricsPort({ view, metrics, pageOn, clock, onInternalError });
     this.#onStop('metrics', () => port.close());
     await port.listen(config.metrics.address);
     this.reload = () => reload({ live, reread, log, port, sessions, offloads: offloadParts, clock });

@@ -199,6 +199,7 @@ export class Mesh {
       state: 'down',
       reason: 'not heard from yet',
       rttMs: null,
+      probeLoss: null,
       lastHandshakeAtMs: null,
       lastHandshakeWallMs: null,
     });
@@ -390,7 +391,9 @@ export class Mesh {
         if (!this.#p.pings.acked(o.probe) && peer !== undefined) this.#p.paths.acked(peer, o.probe);
         return;
       case 'rtt':
-        if (peer !== undefined) peer.rttMs = o.ms;
+        if (peer === undefined) return;
+        peer.rttMs = o.ms;
+        peer.probeLoss = o.loss;
         return;
       case 'joinRequest':
         return this.#forward.joinRequest(o.joinId, o.tokenCert, o.body, o.dhPk);

@@ -4,6 +4,7 @@
  */
 import type { GossipNode } from '../gossip/index.ts';
 import type { Captures } from './agent-capture.ts';
+import { pageFdb, pageReport } from './agent-page.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
 import { policyReport } from './agent-policy.ts';
@@ -40,6 +41,7 @@ import type {
 import type { EventRing } from './control/event-ring.ts';
 import type { WatchedMember, WatchedPeer } from './control/event-watch.ts';
 import type { MetricsSnapshot } from './control/metrics-source.ts';
+import type { PageFdbReport, PageReport } from './control/page-types.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
@@ -146,6 +148,7 @@ export class LiveView implements AgentView {
       state: trouble === null ? peer.state : 'down',
       path: segment.mode === 'plain' ? 'plain' : 'direct',
       rttMs: peer.rttMs === null ? null : Math.round(peer.rttMs * 1000) / 1000,
+      loss: peer.probeLoss === null ? null : Math.round(peer.probeLoss * 1000) / 1000,
       pmtu: paths.bytesOf(peer.id),
       txBytes: c.txBytes,
       rxBytes: c.rxBytes,
@@ -191,6 +194,7 @@ export class LiveView implements AgentView {
         state: 'up',
         path: 'plain',
         rttMs: null,
+        loss: null,
         pmtu: null,
         txBytes: c.txBytes,
         rxBytes: c.rxBytes,
@@ -313,6 +317,22 @@ export class LiveView implements AgentView {
     if (ended !== null) reasons.push(ended);
     else if (state !== 'up') reasons.push(`the agent is ${state}`);
     return { v: 1, live: true, ready: reasons.length === 0, reasons };
+  }
+
+  async page(after: number): Promise<PageReport> {
+    const { dataPlane, clock } = this.#p;
+    return pageReport({
+      at: clock.wallMs(),
+      status: this.status(),
+      peers: this.peers().peers,
+      members: this.members().members,
+      dataPlane,
+      events: await this.events(after, 0),
+    });
+  }
+
+  pageFdb(find: string): PageFdbReport {
+    return pageFdb(this.fdbEntries(), find);
   }
 
   events(after: number, waitMs: number): Promise<EventsReport> {

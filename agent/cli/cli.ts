@@ -31,6 +31,7 @@ import { addSd } from './verbs/sd.ts';
 import { addStatus } from './verbs/status.ts';
 import { addToken } from './verbs/token.ts';
 import { addTrace } from './verbs/trace.ts';
+import { addUi } from './verbs/ui.ts';
 import { addUp } from './verbs/up.ts';
 import { addVersion } from './verbs/version.ts';
 import { addVtep } from './verbs/vtep.ts';
@@ -78,6 +79,7 @@ export function buildProgram(
         addCapture,
         addDoctor,
         addGraph,
+        addUi,
         addEvents,
         addBugreport,
         addVersion,

@@ -10,6 +10,7 @@ export const RELOADABLE: readonly string[] = [
   'log.level',
   'metrics.address',
   'metrics.per_peer',
+  'metrics.page',
   'offload.gso',
   'offload.join',
   'session.rekey_after_sec',

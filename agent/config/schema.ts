@@ -157,6 +157,10 @@ export const configSchema = z.strictObject({
         z.enum(['auto', 'on', 'off']).default('auto'),
         'Series per peer; `auto` leaves them out above 100 peers.',
       ),
+      page: describe(
+        z.enum(['on', 'off']).default('off'),
+        'Serve the read-only web page at /ui/ of metrics.address too, to whoever reaches it. `weft ui` shows it without this.',
+      ),
     })
     .prefault({}),
   udp: z

@@ -7,6 +7,7 @@
  * `TokenReport.token`.
  */
 import type { MetricsSnapshot } from './metrics-source.ts';
+import type { PageFdbReport, PageReport } from './page-types.ts';
 
 export const API_VERSION = 1;
 
@@ -63,6 +64,8 @@ export interface PeerReport {
   readonly state: PeerState;
   readonly path: PeerPath;
   readonly rttMs: number | null;
+  /** Share of the last 32 liveness probes without an answer, 0 to 1; they go each 5 s. */
+  readonly loss: number | null;
   /** Largest outer IP packet; null until probed. */
   readonly pmtu: number | null;
   /** Inner Ethernet bytes, without gossip and control. */
@@ -455,6 +458,10 @@ export interface AgentView {
   /** Signs the next policy. E_REFUSED on a host without the root. */
   setPolicy(request: PolicyRequest): Promise<PolicyReport>;
   health(): HealthReport;
+  /** What the web page shows, with the events after `after`. Nothing in it is secret. */
+  page(after: number): Promise<PageReport>;
+  /** @param find lower case; empty for all */
+  pageFdb(find: string): PageFdbReport;
   /** What happened after the event `after`; waits up to `waitMs` if there is nothing yet. */
   events(after: number, waitMs: number): Promise<EventsReport>;
   /** One probe inside the session with a member. E_NOT_FOUND for a name that is none. */

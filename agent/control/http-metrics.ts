@@ -1,5 +1,6 @@
 /**
- * The port for Prometheus and health checks: /metrics, /livez, /readyz and /healthz, read-only, on loopback by default.
+ * The port for Prometheus and health checks: /metrics, /livez, /readyz and /healthz, and the web page at /ui/ where
+ * `metrics.page` is on; read-only, on loopback by default.
  * /livez answers whenever the event loop turns; /readyz is 503 with the reasons until the host carries traffic.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -9,11 +10,14 @@ import { WeftError } from '../errors.ts';
 import type { AgentView } from './api-types.ts';
 import { answer, answerJson, closeServer, createBoundedServer } from './http-answer.ts';
 import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
+import { PAGE_PREFIX, Page, refuseNamedHost } from './page.ts';
 
 export interface MetricsServerOptions {
   readonly address: Endpoint;
-  readonly view: Pick<AgentView, 'health'>;
+  readonly view: Pick<AgentView, 'health' | 'page' | 'pageFdb'>;
   readonly metrics: Metrics;
+  /** Whether the web page is served too (metrics.page); asked at each request for it. */
+  readonly pageOn: () => boolean;
   readonly clock: Clock;
   readonly onInternalError: (error: unknown) => void;
 }
@@ -29,7 +33,10 @@ export class MetricsServer {
 
   /** @throws WeftError E_ADDRESS_IN_USE, E_CONFIG, E_PRIVILEGE */
   static async start(options: MetricsServerOptions): Promise<MetricsServer> {
-    const server = createBoundedServer((request, response) => void dispatch(request, response, options));
+    const page = new Page(options.view);
+    const server = createBoundedServer(
+      (request, response) => void dispatch(request, response, page, options),
+    );
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
@@ -59,13 +66,18 @@ export class MetricsServer {
 async function dispatch(
   request: IncomingMessage,
   response: ServerResponse,
-  { view, metrics, onInternalError }: MetricsServerOptions,
+  page: Page,
+  { view, metrics, pageOn, onInternalError }: MetricsServerOptions,
 ): Promise<void> {
   try {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return answer(response, 405, 'text/plain', 'only GET and HEAD\n', { allow: 'GET, HEAD' });
     }
     const [path] = (request.url ?? '/').split('?', 1);
+    if (path?.startsWith(PAGE_PREFIX) && pageOn()) {
+      if (refuseNamedHost(request, response)) return;
+      return await page.answer(request, response, new URL(request.url ?? '/', 'http://weft'));
+    }
     switch (path) {
       case '/metrics':
         return answer(response, 200, METRICS_CONTENT_TYPE, await metrics.text());
@@ -84,6 +96,10 @@ async function dispatch(
         return answer(response, 404, 'text/plain', 'weft: there are /metrics, /livez and /readyz\n');
     }
   } catch (error) {
+    if (error instanceof WeftError && error.code === 'E_REQUEST')
+      return answer(response, 400, 'text/plain', `${error.message}\n`);
+    if (error instanceof TypeError && 'code' in error && error.code === 'ERR_INVALID_URL')
+      return answer(response, 400, 'text/plain', 'the request target is no path\n');
     onInternalError(error);
     answer(response, 500, 'text/plain', 'the agent failed to answer: its log says why\n');
   }

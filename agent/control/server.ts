@@ -1,5 +1,5 @@
 /**
- * The control socket: HTTP/1.1 and JSON on a Unix socket, `/v1/...`; the only door of the CLI. Shapes are in
+ * The control socket: HTTP/1.1 and JSON on a Unix socket, `/v1/...`, the only door of the CLI, and the web page at `/ui/`. Shapes are in
  * api-types.ts. Whoever may open the socket (mode 0660) may do everything here. Garbage gets an answer of JSON
  * `{error: {code, message}}` and never harms the agent.
  */
@@ -11,6 +11,7 @@ import type { AgentView, ErrorReport, VersionReport } from './api-types.ts';
 import { streamCapture } from './capture-stream.ts';
 import { answer, answerJson, closeServer, createBoundedServer } from './http-answer.ts';
 import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
+import { PAGE_PREFIX, Page } from './page.ts';
 import {
   BodyError,
   readPingRequest,
@@ -60,8 +61,9 @@ export class ControlServer {
   /** @throws WeftError E_ALREADY_RUNNING, E_CONFIG, E_PRIVILEGE */
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const routes = routesOf(options);
+    const page = new Page(options.view);
     const server = createBoundedServer((request, response) => {
-      void dispatch(routes, request, response, options.onInternalError);
+      void dispatch(routes, page, request, response, options.onInternalError);
     });
     await listenOnSocket(server, options.socketPath);
     return new ControlServer(server, options.clock);
@@ -128,12 +130,14 @@ function version(): VersionReport {
 /** Never rejects. */
 async function dispatch(
   routes: Routes,
+  page: Page,
   request: IncomingMessage,
   response: ServerResponse,
   onInternalError: (error: unknown) => void,
 ): Promise<void> {
   try {
     const url = new URL(request.url ?? '/', 'http://weft');
+    if (url.pathname.startsWith(PAGE_PREFIX)) return await page.answer(request, response, url);
     const handler = route(routes, request.method ?? '', url.pathname);
     if (typeof handler !== 'function') return answerRefusal(response, handler);
     const value: unknown = await handler(request, response, url);

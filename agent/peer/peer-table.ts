@@ -33,6 +33,8 @@ export interface MemberPeer extends PeerBase {
   readonly signPk: Uint8Array;
   readonly dhPk: Uint8Array;
   rttMs: number | null;
+  /** Share of the newest liveness probes without an answer, 0 to 1. */
+  probeLoss: number | null;
   /** Clock.monotonicMs of the last completed handshake. */
   lastHandshakeAtMs: number | null;
   /** Clock.wallMs of the same, for metrics. */

@@ -1,10 +1,12 @@
 /**
  * Whether the other side still answers: when to probe, when to keep alive, how long anything has been unanswered, and the
- * smoothed round trip (RFC 6298 §2, alpha 1/8). Pure bookkeeping, called by peer-session.ts.
+ * smoothed round trip (RFC 6298 §2, alpha 1/8), and how many probes are lost. Pure bookkeeping, called by peer-session.ts.
  */
 import { CONFIRM_PROBE_MS, KEEPALIVE_MS, PROBE_MS, URGENT_PROBE_MS } from './timers.ts';
 
 const OUTSTANDING = 4;
+/** Probes that the loss is a share of: one bit each. */
+const LOSS_WINDOW = 32;
 
 export class Liveness {
   #lastRxMs = Number.NEGATIVE_INFINITY;
@@ -16,6 +18,9 @@ export class Liveness {
   /** bounded by OUTSTANDING. */
   readonly #probes: { readonly id: string; readonly sentAtMs: number }[] = [];
   #smoothedMs: number | null = null;
+  /** Newest probes by age, one bit each: 1 for one that was not answered. */
+  #lostBits = 0;
+  #settled = 0;
 
   get lastRxMs(): number {
     return this.#lastRxMs;
@@ -23,6 +28,19 @@ export class Liveness {
 
   get smoothedMs(): number | null {
     return this.#smoothedMs;
+  }
+
+  /** Share of the newest probes that was not answered, 0 to 1; null before the first is settled. */
+  get loss(): number | null {
+    if (this.#settled === 0) return null;
+    let lost = 0;
+    for (let bits = this.#lostBits; bits !== 0; bits >>>= 1) lost += bits & 1;
+    return lost / this.#settled;
+  }
+
+  #settle(lost: 0 | 1): void {
+    this.#lostBits = ((this.#lostBits << 1) | lost) >>> 0;
+    this.#settled = Math.min(LOSS_WINDOW, this.#settled + 1);
   }
 
   /** Something authenticated came. */
@@ -56,7 +74,10 @@ export class Liveness {
       this.#confirmGapMs = Math.min(this.#confirmGapMs * 2, URGENT_PROBE_MS);
     this.#lastProbeMs = nowMs;
     this.#probes.push({ id, sentAtMs: nowMs });
-    if (this.#probes.length > OUTSTANDING) this.#probes.shift();
+    if (this.#probes.length > OUTSTANDING) {
+      this.#probes.shift();
+      this.#settle(1);
+    }
     this.sent(nowMs, true);
   }
 
@@ -66,6 +87,7 @@ export class Liveness {
     const probe = this.#probes[at];
     if (probe === undefined) return null;
     this.#probes.splice(at, 1);
+    this.#settle(0);
     const sample = nowMs - probe.sentAtMs;
     this.#smoothedMs =
       this.#smoothedMs === null ? sample : this.#smoothedMs + (sample - this.#smoothedMs) / 8;

@@ -362,7 +362,7 @@ export class PeerSession {
     } else if (kind === CONTROL.probeAck) {
       const probe = toHex(body.subarray(0, 8));
       const ms = this.#liveness.acked(nowMs, probe);
-      if (ms !== null) this.#ctx.emit({ kind: 'rtt', peer: this.id, ms });
+      if (ms !== null) this.#ctx.emit({ kind: 'rtt', peer: this.id, ms, loss: this.#liveness.loss });
       else this.#ctx.emit({ kind: 'pathProbeAcked', peer: this.id, probe });
     } else if (kind === CONTROL.challenge) {
       this.#sendControl(nowMs, CONTROL.response, body, packet.from);

@@ -122,7 +122,7 @@ export type SessionOutput =
   /** The answer to a `pathProbe`, or to one long given up. */
   | { readonly kind: 'pathProbeAcked'; readonly peer: string; readonly probe: string }
   /** Smoothed round trip. */
-  | { readonly kind: 'rtt'; readonly peer: string; readonly ms: number }
+  | { readonly kind: 'rtt'; readonly peer: string; readonly ms: number; readonly loss: number | null }
   /** A joiner's request: answer once with `reply(now, joinId, body)` within 10 s. */
   | {
       readonly kind: 'joinRequest';

@@ -10,6 +10,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -38,6 +39,9 @@ const write = (to, text, mode = 0o644) => {
 try {
   chmodSync(stage, 0o755);
   for (const path of ['dist/agent', 'dist/gossip', 'package.json']) copy(path, `usr/lib/weft/${path}`);
+  // Without the folders that hold parts of the page compiled for its tests.
+  for (const file of readdirSync(join(ROOT, 'dist/ui'), { withFileTypes: true }))
+    if (file.isFile()) copy(`dist/ui/${file.name}`, `usr/lib/weft/dist/ui/${file.name}`);
   // The addon's JavaScript and compiled half are a dependency like any other; npm keeps it as a link to the workspace.
   for (const path of ['package.json', 'dist', 'build'])
     copy(`tun-tap/${path}`, `usr/lib/weft/node_modules/tun-tap/${path}`);

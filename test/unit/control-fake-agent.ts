@@ -33,6 +33,7 @@ import type {
 import { EventRing } from '../../agent/control/event-ring.ts';
 import { Metrics } from '../../agent/control/metrics.ts';
 import type { MetricsSnapshot, PeerMetrics } from '../../agent/control/metrics-source.ts';
+import type { PageFdbReport, PageReport } from '../../agent/control/page-types.ts';
 import { ControlServer } from '../../agent/control/server.ts';
 import { WeftError } from '../../agent/errors.ts';
 
@@ -162,6 +163,7 @@ export class FakeAgent implements AgentView {
       state: 'up',
       path: 'direct',
       rttMs: 0.35,
+      loss: 0.125,
       pmtu: null,
       txBytes: 1_572_864,
       rxBytes: 512,
@@ -256,6 +258,27 @@ export class FakeAgent implements AgentView {
 
   health(): HealthReport {
     return { v: 1, live: true, ready: this.ready, reasons: this.ready ? [] : ['the TAP is not open'] };
+  }
+
+  async page(after: number): Promise<PageReport> {
+    return {
+      v: 1,
+      at: 1_800_000_000_000,
+      status: this.status(),
+      peers: this.peers().peers,
+      members: this.members().members,
+      drops: [{ direction: 'receive', reason: 'replay', count: 3, why: 'The counter was seen before.' }],
+      traffic: { txFrames: 30, rxFrames: 15, txBytes: 3000, rxBytes: 1500 },
+      events: await this.events(after, 0),
+    };
+  }
+
+  pageFdb(find: string): PageFdbReport {
+    const { entries } = this.fdb();
+    const matching = entries.filter(
+      ({ mac, peer }) => mac.includes(find) || (peer ?? 'local').includes(find),
+    );
+    return { v: 1, total: entries.length, matching: matching.length, entries: matching };
   }
 
   events(after: number, waitMs: number): Promise<EventsReport> {

@@ -8,6 +8,7 @@ import { type Served, serveFakeAgent } from './control-fake-agent.ts';
 let served: Served;
 let server: MetricsServer;
 let base: string;
+const pageOn = false;
 
 function start(ip: string, port: number): Promise<MetricsServer> {
   const { agent: view, metrics } = served;
@@ -15,6 +16,7 @@ function start(ip: string, port: number): Promise<MetricsServer> {
     address: { ip, port },
     view,
     metrics,
+    pageOn: () => pageOn,
     clock: systemClock,
     onInternalError: () => undefined,
   });

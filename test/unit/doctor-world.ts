@@ -13,6 +13,7 @@ export const PEER: PeerReport = {
   endpoint: '192.0.2.2:7947',
   state: 'up',
   path: 'direct',
+  loss: 0,
   rttMs: 0.3,
   pmtu: null,
   txBytes: 0,

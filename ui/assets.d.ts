@@ -1,0 +1,2 @@
+/** Style sheets that vite bundles: imported for their effect alone. */
+declare module '*.css';
