@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * Builds the web page into dist/ui with vite: index.html, one script, one style sheet, an icon; all names are flat, since the agent
+ * Builds the web page into dist/ui with vite: index.html, one script, one style sheet, an icon, the licences of what is in them; all names are flat, since the agent
  * serves one folder. Called by `npm run build`, after the types of ui/ have been checked. Reaches for nothing outside this repository.
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
@@ -34,3 +34,11 @@ await build({
     chunkSizeWarningLimit: 1000,
   },
 });
+
+const bundled = ['preact', 'cytoscape', 'uplot'];
+const licences = bundled.map((name) => {
+  const folder = fileURLToPath(new URL(`../node_modules/${name}/`, import.meta.url));
+  const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  return `${name} ${version}\n\n${readFileSync(join(folder, 'LICENSE'), 'utf8').trim()}\n`;
+});
+writeFileSync(join(outDir, 'licences.txt'), licences.join('\n----\n\n'));

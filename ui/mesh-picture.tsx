@@ -9,6 +9,10 @@ import { colour } from './theme.ts';
 
 /** Above so many hosts a line has its values only when it is chosen. */
 const MAX_LABELLED = 24;
+/** Above so many, names are larger than their hosts, to be read from afar. */
+const MANY = 60;
+
+const MARGIN_PX = 25;
 
 interface Props {
   readonly picture: Picture;
@@ -44,7 +48,7 @@ export function MeshPicture({ picture, chosen, dark, onChoose }: Props) {
     core.current = cy;
     const resized = new ResizeObserver(() => {
       cy.resize();
-      cy.fit(undefined, 40);
+      cy.fit(undefined, MARGIN_PX);
     });
     resized.observe(box.current);
     return () => {
@@ -53,16 +57,18 @@ export function MeshPicture({ picture, chosen, dark, onChoose }: Props) {
     };
   }, []);
 
+  const labelled = picture.hosts.length <= MAX_LABELLED;
+  const many = picture.hosts.length > MANY;
   useEffect(() => {
-    core.current?.style(sheetOf(picture.hosts.length <= MAX_LABELLED));
-  }, [dark, picture.hosts.length <= MAX_LABELLED]);
+    core.current?.style(sheetOf(labelled, many));
+  }, [dark, labelled, many]);
 
   useEffect(() => {
     const cy = core.current;
     if (cy === null) return;
     draw(cy, picture);
     const places = picture.hosts.map(({ id, x, y }) => `${id} ${x} ${y}`).join();
-    if (places !== drawn.current) cy.fit(undefined, 40);
+    if (places !== drawn.current) cy.fit(undefined, MARGIN_PX);
     drawn.current = places;
     if (box.current !== null) {
       box.current.dataset.hosts = String(cy.nodes().length);
@@ -154,11 +160,11 @@ function draw(cy: Core, { hosts, paths }: Picture): void {
   });
 }
 
-function sheetOf(labelled: boolean): StylesheetJson {
+function sheetOf(labelled: boolean, many: boolean): StylesheetJson {
   const text = {
     color: colour('text'),
-    'font-size': 13,
-    'text-outline-width': 2,
+    'font-size': many ? 28 : 13,
+    'text-outline-width': many ? 4 : 2,
     'text-outline-color': colour('ground'),
   };
   const states = ['up', 'busy', 'down'] as const;
@@ -202,7 +208,7 @@ function sheetOf(labelled: boolean): StylesheetJson {
     },
     ...states.map((state) => ({
       selector: `edge[state = "${state}"]`,
-      style: { 'line-color': colour(state), opacity: state === 'up' ? 1 : 0.6 },
+      style: { 'line-color': colour(state), opacity: many ? 0.25 : state === 'up' ? 1 : 0.6 },
     })),
     { selector: 'edge[sealed = "no"]', style: { 'line-style': 'dashed' } },
     { selector: 'node.chosen', style: { 'background-color': colour('accent') } },

@@ -14,7 +14,7 @@ export interface PageFile {
   readonly etag: string;
 }
 
-/** The page has five; more is a folder that is something else. */
+/** The page has six; more is a folder that is something else. */
 export const MAX_PAGE_FILES = 32;
 export const MAX_PAGE_FILE_BYTES = 2_097_152;
 

@@ -7,6 +7,8 @@ import { CONFIRM_PROBE_MS, KEEPALIVE_MS, PROBE_MS, URGENT_PROBE_MS } from './tim
 const OUTSTANDING = 4;
 /** Probes that the loss is a share of: one bit each. */
 const LOSS_WINDOW = 32;
+/** A probe without an answer for so long counts as lost. */
+const LOST_AFTER_MS = 3000;
 
 export class Liveness {
   #lastRxMs = Number.NEGATIVE_INFINITY;
@@ -16,7 +18,7 @@ export class Liveness {
   #lastProbeMs = Number.NEGATIVE_INFINITY;
   #confirmGapMs = CONFIRM_PROBE_MS;
   /** bounded by OUTSTANDING. */
-  readonly #probes: { readonly id: string; readonly sentAtMs: number }[] = [];
+  readonly #probes: { readonly id: string; readonly sentAtMs: number; lost: boolean }[] = [];
   #smoothedMs: number | null = null;
   /** Newest probes by age, one bit each: 1 for one that was not answered. */
   #lostBits = 0;
@@ -73,11 +75,14 @@ export class Liveness {
     if (!confirmed && Number.isFinite(this.#lastProbeMs))
       this.#confirmGapMs = Math.min(this.#confirmGapMs * 2, URGENT_PROBE_MS);
     this.#lastProbeMs = nowMs;
-    this.#probes.push({ id, sentAtMs: nowMs });
-    if (this.#probes.length > OUTSTANDING) {
-      this.#probes.shift();
+    this.#probes.push({ id, sentAtMs: nowMs, lost: false });
+    for (const [at, probe] of this.#probes.entries()) {
+      const gone = at === 0 && this.#probes.length > OUTSTANDING;
+      if (probe.lost || (!gone && nowMs - probe.sentAtMs < LOST_AFTER_MS)) continue;
+      probe.lost = true;
       this.#settle(1);
     }
+    if (this.#probes.length > OUTSTANDING) this.#probes.shift();
     this.sent(nowMs, true);
   }
 
@@ -87,7 +92,7 @@ export class Liveness {
     const probe = this.#probes[at];
     if (probe === undefined) return null;
     this.#probes.splice(at, 1);
-    this.#settle(0);
+    if (!probe.lost) this.#settle(0);
     const sample = nowMs - probe.sentAtMs;
     this.#smoothedMs =
       this.#smoothedMs === null ? sample : this.#smoothedMs + (sample - this.#smoothedMs) / 8;

@@ -64,6 +64,8 @@ test('the package installs with its dependencies met, starts nothing, and is wha
     assert.equal((await m.ok(['stat', '-c', '%U %a', '/var/lib/weft'])).trim(), 'weft 700');
   }
   assert.match(await machine('alpha').ok(['weft', 'version']), /^weft \d/);
+  const page = (await machine('alpha').ok(['ls', '/usr/lib/weft/dist/ui'])).split('\n');
+  assert.ok(page.includes('index.html') && page.some((name) => name.endsWith('.js')), page.join());
   assert.equal((await machine('alpha').ok(['dpkg', '--verify', 'weft'])).trim(), '');
 });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Endpoint } from '../../agent/endpoint.ts';
 import { sodiumReady } from '../../agent/identity/sodium.ts';
+import { Liveness } from '../../agent/session/liveness.ts';
 import { bothUp, Host, pair, World } from './session-world.ts';
 
 before(() => sodiumReady);
@@ -163,4 +164,26 @@ test('a handshake that reaches a peer at its newly advertised endpoint brings th
   assert.ok(a.sendData(moved, 'here'));
   world.run(20);
   assert.ok(moved.delivered.includes('here'));
+});
+
+test('loss is the share of the newest 32 probes that were not answered', () => {
+  const liveness = new Liveness();
+  assert.equal(liveness.loss, null);
+  let answers = 0;
+  const probes = (count: number, answered: (i: number) => boolean): void => {
+    for (let i = 0; i < count; i++) {
+      const id = `probe-${answers++}`;
+      liveness.probeSent(answers * 1000, id, true);
+      if (answered(i)) liveness.acked(answers * 1000 + 1, id);
+    }
+  };
+  probes(32, () => true);
+  assert.equal(liveness.loss, 0);
+  // The newest three may still be answered.
+  probes(8, () => false);
+  assert.equal(liveness.loss, 5 / 32);
+  probes(4, () => true);
+  assert.equal(liveness.loss, 8 / 32);
+  probes(40, () => true);
+  assert.equal(liveness.loss, 0);
 });

@@ -4,6 +4,7 @@ import { codeOf, offences, type Source, sources } from './style-source.ts';
 
 const MAX_LINES = 500;
 const PRODUCT = ['agent', 'gossip', 'tun-tap'];
+const PAGE = 'ui';
 
 /** Time and randomness come in through Clock and Rng, settings through config; ending the process is main's. */
 const OUTSIDE_WORLD: Readonly<Record<string, RegExp>> = {
@@ -61,14 +62,14 @@ function unbounded(source: Source): string[] {
 }
 
 test('no source file is longer than 500 lines', () => {
-  const long = sources([...PRODUCT, 'test'], ['.ts', '.c', '.h', '.mjs'])
+  const long = sources([...PRODUCT, PAGE, 'test'], ['.ts', '.tsx', '.c', '.h', '.mjs'])
     .map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }))
     .filter(({ lines }) => lines > MAX_LINES);
   assert.deepEqual(long, []);
 });
 
 test('every source file starts by saying what it does', () => {
-  const silent = sources(PRODUCT)
+  const silent = sources([...PRODUCT, PAGE], ['.ts', '.tsx'])
     .filter(({ path }) => !path.endsWith('.test.ts'))
     .filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text));
   assert.deepEqual(
@@ -108,7 +109,7 @@ test('the rule on time, randomness and environment sees each of them, and no com
 
 test('no any, enum or namespace', () => {
   assert.deepEqual(
-    sources([...PRODUCT, 'test']).flatMap((source) => offences(source, TYPES)),
+    sources([...PRODUCT, PAGE, 'test'], ['.ts', '.tsx']).flatMap((source) => offences(source, TYPES)),
     [],
   );
 });
@@ -132,7 +133,7 @@ test('the rule on types sees any, enum and namespace', () => {
 test('nothing silences the compiler or the linter, and nothing is left to be done', () => {
   const silenced = (text: string): boolean => SILENCERS.test(text);
   assert.ok(silenced(`// @ts-${'ignore'}`) && silenced(`// biome-${'ignore'} x`) && silenced(`// TO${'DO'}`));
-  const found = sources([...PRODUCT, 'test'], ['.ts', '.c', '.h', '.mjs'])
+  const found = sources([...PRODUCT, PAGE, 'test'], ['.ts', '.tsx', '.c', '.h', '.mjs'])
     .filter(({ path }) => !path.includes('style-form.test'))
     .filter(({ text }) => silenced(text));
   assert.deepEqual(

@@ -38,7 +38,9 @@ export interface Picture {
   readonly paths: readonly PicturePath[];
 }
 
-const RING_STEP = 170;
+const RING_STEP = 140;
+/** Width of a ring over its height. */
+const STRETCH = 1.9;
 const FIRST_RING_HOSTS = 10;
 
 export function pictureOf({ status, peers, members }: PageReport, rates: Rates): Picture {
@@ -140,7 +142,7 @@ export function widthOf(bytesPerSec: number): number {
   return Math.min(8, 1.5 + decades);
 }
 
-/** Rings of 10, 20, 30 ... places around the middle; the last is spread over its whole circle. */
+/** Rings of 10, 20, 30 ... places around the middle, wider than high as screens are; the last is spread over its whole circle. */
 export function placeOf(index: number, count: number): { readonly x: number; readonly y: number } {
   let ring = 1;
   let first = 0;
@@ -149,10 +151,8 @@ export function placeOf(index: number, count: number): { readonly x: number; rea
     ring += 1;
   }
   const places = Math.min(FIRST_RING_HOSTS * ring, count - first);
-  const angle =
-    ((index - first) / places) * 2 * Math.PI - Math.PI / 2 + (ring % 2 === 0 ? Math.PI / places : 0);
-  return {
-    x: Math.round(Math.cos(angle) * RING_STEP * ring),
-    y: Math.round(Math.sin(angle) * RING_STEP * ring),
-  };
+  // Every other ring is turned by half a place, so that hosts do not stand behind each other.
+  const angle = ((index - first + (ring % 2 === 0 ? 0.5 : 0)) / places) * 2 * Math.PI;
+  const radius = RING_STEP * ring;
+  return { x: Math.round(Math.cos(angle) * radius * STRETCH), y: Math.round(Math.sin(angle) * radius) };
 }
