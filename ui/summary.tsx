@@ -19,7 +19,7 @@ export function Summary({ report, rates }: { readonly report: PageReport; readon
     <>
       <Facts label="This host" facts={facts} />
       {[...status.problems, ...status.warnings].length > 0 && (
-        <ul class="problems" role="status" aria-label="Problems and warnings">
+        <ul class="problems" aria-label="Problems and warnings" aria-live="polite">
           {status.problems.map((text) => (
             <li key={text} class="problem">
               {text}
@@ -66,8 +66,8 @@ export function HostFacts({
     ['Node', peer?.nodeId ?? member?.nodeId ?? '–'],
   ];
   return (
-    <aside class="host" aria-live="polite">
-      <h2>{name === status.name ? `${name} (this host)` : name}</h2>
+    <aside class="host" aria-label={`Host ${name}`}>
+      <h2 aria-live="polite">{name === status.name ? `${name} (this host)` : name}</h2>
       <Facts label={`Host ${name}`} facts={facts} />
     </aside>
   );

@@ -3,6 +3,7 @@
  * Screenshots are kept in screenshots/.
  */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { run } from '../../agent/lab/command.ts';
 import { Mesh, overlayOf } from '../netns/mesh.ts';
@@ -154,6 +155,14 @@ test('the metrics address serves the page where the configuration says so', asyn
   const get = `fetch('http://127.0.0.1:9586/ui/data').then(async (r) => console.log((await r.json()).status.name))`;
   const ended = await run(inside(mesh.host(1).node.namespace, [process.execPath, '-e', get]));
   assert.deepEqual([ended.status, ended.out.trim()], [0, 'host2'], ended.err);
+});
+
+test('a reload takes the page from the metrics address', async () => {
+  writeFileSync(mesh.configPath, 'metrics:\n  page: off\n');
+  assert.match(await mesh.host(1).weftOk(['reload']), /metrics\.page/);
+  const get = `fetch('http://127.0.0.1:9586/ui/').then((r) => console.log(r.status))`;
+  const ended = await run(inside(mesh.host(1).node.namespace, [process.execPath, '-e', get]));
+  assert.equal(ended.out.trim(), '404', ended.err);
 });
 
 test('a host that was killed turns down in the picture, and its event comes', async () => {

@@ -72,9 +72,9 @@ test('reading verbs print aligned tables for people', async () => {
   assert.deepEqual(
     peers.out.split('\n'),
     [
-      'NAME         ADDRESS       ENDPOINT        STATE  PATH        RTT  PMTU     SENT  RECEIVED  HANDSHAKE  REASON',
-      'beta         10.80.0.2/24  192.0.2.2:7947  up     direct  0.35 ms     -  1.5 MiB     512 B  1m 1s ago  -',
-      'ga?[31mmma   10.80.0.2/24  192.0.2.2:7947  down   direct        -     -  1.5 MiB     512 B          -  no answer',
+      'NAME         ADDRESS       ENDPOINT        STATE  PATH        RTT  LOSS  PMTU     SENT  RECEIVED  HANDSHAKE  REASON',
+      'beta         10.80.0.2/24  192.0.2.2:7947  up     direct  0.35 ms  13 %     -  1.5 MiB     512 B  1m 1s ago  -',
+      'ga?[31mmma   10.80.0.2/24  192.0.2.2:7947  down   direct        -  13 %     -  1.5 MiB     512 B          -  no answer',
       '',
     ].map((row) => row.replace(/^(NAME|beta|ga\?\[31mmma) +/, (name) => name.trim().padEnd(12))),
   );

@@ -16,6 +16,11 @@ const COLUMNS: readonly Column<PeerReport>[] = [
   },
   { title: 'PATH', cell: (peer) => peer.path },
   { title: 'RTT', cell: (peer) => orDash(peer.rttMs, formatRtt), right: true },
+  {
+    title: 'LOSS',
+    cell: (peer) => orDash(peer.loss, (share) => `${Math.round(share * 100)} %`),
+    right: true,
+  },
   { title: 'PMTU', cell: (peer) => orDash(peer.pmtu), right: true },
   { title: 'SENT', cell: (peer) => formatBytes(peer.txBytes), right: true },
   { title: 'RECEIVED', cell: (peer) => formatBytes(peer.rxBytes), right: true },
@@ -32,7 +37,9 @@ export function addPeers(program: Command, context: Context): void {
   program
     .command('peers')
     .summary('the hosts this one exchanges frames with')
-    .description('The hosts this one exchanges frames with: path, round trip, traffic, age of the keys.')
+    .description(
+      'The hosts this one exchanges frames with: path, round trip, loss of the last 32 probes, path MTU, traffic, age of the keys.',
+    )
     .addOption(jsonOption())
     .action(async (flags: { readonly json?: boolean }) => {
       const report = await context.client().get<PeersReport>('/v1/peers');
