@@ -13,6 +13,8 @@ const MAX_LABELLED = 24;
 const MANY = 60;
 
 const MARGIN_PX = 25;
+/** A mesh of few hosts is not blown up. */
+const MAX_FIT_ZOOM = 1.4;
 
 interface Props {
   readonly picture: Picture;
@@ -48,7 +50,7 @@ export function MeshPicture({ picture, chosen, dark, onChoose }: Props) {
     core.current = cy;
     const resized = new ResizeObserver(() => {
       cy.resize();
-      cy.fit(undefined, MARGIN_PX);
+      fit(cy);
     });
     resized.observe(box.current);
     return () => {
@@ -68,7 +70,7 @@ export function MeshPicture({ picture, chosen, dark, onChoose }: Props) {
     if (cy === null) return;
     draw(cy, picture);
     const places = picture.hosts.map(({ id, x, y }) => `${id} ${x} ${y}`).join();
-    if (places !== drawn.current) cy.fit(undefined, MARGIN_PX);
+    if (places !== drawn.current) fit(cy);
     drawn.current = places;
     if (box.current !== null) {
       box.current.dataset.hosts = String(cy.nodes().length);
@@ -129,6 +131,13 @@ export function MeshPicture({ picture, chosen, dark, onChoose }: Props) {
       </div>
     </section>
   );
+}
+
+function fit(cy: Core): void {
+  cy.fit(undefined, MARGIN_PX);
+  if (cy.zoom() <= MAX_FIT_ZOOM) return;
+  cy.zoom(MAX_FIT_ZOOM);
+  cy.center();
 }
 
 /** Adds what is new, removes what is gone, changes what differs. */
@@ -200,6 +209,10 @@ function sheetOf(labelled: boolean, many: boolean): StylesheetJson {
       style: {
         ...text,
         'font-size': 11,
+        'text-outline-width': 0,
+        'text-background-color': colour('ground'),
+        'text-background-opacity': 1,
+        'text-background-padding': '3',
         width: 'data(width)',
         'curve-style': 'straight',
         'min-zoomed-font-size': 6,
