@@ -12,6 +12,7 @@ import type { Pings } from './agent-ping.ts';
 import { type Clock, systemRng } from './clock.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import type { ControlMessage } from './datapath/data-plane-types.ts';
+import { SIGHTED } from './datapath/ring.ts';
 import type { Endpoint } from './endpoint.ts';
 import { derivedMac } from './identity/derived-mac.ts';
 import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
@@ -272,6 +273,7 @@ export class Mesh {
   #control(m: ControlMessage): void {
     const { sessions, clock } = this.#p;
     const now = clock.monotonicMs();
+    if (m.kind === SIGHTED) return this.#carryOut(sessions.sighted(now, m.index, m.from, m.wireBytes));
     const outputs =
       m.kind === KIND.CONTROL
         ? sessions.control(now, m.index, m.counter, m.bytes, m.wireBytes, m.from, m.fromListener)

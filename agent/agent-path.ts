@@ -49,6 +49,14 @@ const TICK_MS = 50;
 const IDLE_TICK_MS = 250;
 /** How often the interface towards each peer is looked at again. */
 const INTERFACE_MS = 5_000;
+/**
+ * A peer's frames are spread over the sending ports only while this much goes to it, on average of LOAD_MS. Below, one port does,
+ * and that the listening one: each packet then shows the peer where this host is, so that a new address costs no frames.
+ */
+const SPREAD_BYTES_PER_SEC = 12_500_000;
+const LOAD_MS = 1_000;
+/** How long less than that is taken for a pause. */
+const PAUSE_MS = 10_000;
 const MAX_IP_BYTES = 65_535;
 /** Different warnings kept. */
 const MAX_WARNINGS = 8;
@@ -61,6 +69,10 @@ interface Watched {
   runs: boolean;
   spread: boolean;
   interfaceAtMs: number;
+  /** When the load was looked at, what had been sent by then, and when it was last high. */
+  loadAtMs: number;
+  loadBytes: number;
+  loadedAtMs: number;
 }
 
 export class Paths {
@@ -128,6 +140,9 @@ export class Paths {
       runs: true,
       spread: false,
       interfaceAtMs: 0,
+      loadAtMs: 0,
+      loadBytes: 0,
+      loadedAtMs: Number.NEGATIVE_INFINITY,
     };
     this.#watched.set(peer.id, path);
     this.#begin(peer, path, endpoint);
@@ -166,17 +181,32 @@ export class Paths {
     const maxBytes = this.#interfaceBytes(path, now);
     if (this.#p.enabled) path.mtu.begin(now, maxBytes);
     path.ports.end();
-    this.#judgePorts(peer, path);
+    this.#judgePorts(peer, path, now);
     this.#apply(peer, path);
     this.#probe(peer, path, now);
     this.#pace.hurry();
   }
 
-  /** What a peer signed may become known, or change, while its session is up. */
-  #judgePorts(peer: MemberPeer, path: Watched): void {
-    const spreads = this.#spreads(peer);
+  /** What a peer signed may become known, or change, while its session is up; and so may what goes to it. */
+  #judgePorts(peer: MemberPeer, path: Watched, nowMs: number): void {
+    // Pairs of workers beyond the first send from ports of their own, or not at all (datapath/tap-queues.ts).
+    const isLoaded = this.#p.dataPlane.pairs > 1 || nowMs - path.loadedAtMs < PAUSE_MS;
+    const spreads = isLoaded && this.#spreads(peer);
     if (spreads && !path.ports.on) path.ports.begin();
     else if (!spreads && path.ports.on) path.ports.end();
+  }
+
+  /** Looks at what goes to the peer; a load that begins is acted on at once. */
+  #weigh(peer: MemberPeer, path: Watched, nowMs: number): void {
+    const elapsedMs = nowMs - path.loadAtMs;
+    if (elapsedMs < LOAD_MS) return;
+    const { txBytes } = this.#p.dataPlane.peerCounters(peer.slot);
+    const bytesPerSec = ((txBytes - path.loadBytes) / elapsedMs) * 1000;
+    path.loadAtMs = nowMs;
+    path.loadBytes = txBytes;
+    if (bytesPerSec < SPREAD_BYTES_PER_SEC) return;
+    path.loadedAtMs = nowMs;
+    if (!path.ports.on) this.#judgePorts(peer, path, nowMs);
   }
 
   /** MTU of the interface to the peer, and a warning if that is a tunnel. */
@@ -229,12 +259,13 @@ export class Paths {
     const { mtu } = path;
     const refused = this.#p.dataPlane.takeTooBig(peer.slot);
     if (refused || nowMs - path.interfaceAtMs >= INTERFACE_MS) {
-      this.#judgePorts(peer, path);
+      this.#judgePorts(peer, path, nowMs);
       const before = mtu.bytes;
       mtu.resize(nowMs, this.#interfaceBytes(path, nowMs));
       // The interface says nothing new, yet the kernel refuses what we took for fitting: measure again.
       if (refused && mtu.bytes === before) mtu.tooBig(nowMs);
     }
+    this.#weigh(peer, path, nowMs);
     const isSending = this.#probe(peer, path, nowMs);
     this.#apply(peer, path);
     return isSending || mtu.isBusy;

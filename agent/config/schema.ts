@@ -167,7 +167,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       sendPorts: describe(
         z.int().min(1).max(16).default(8),
-        'Source ports that flows are spread over, for underlay ECMP and receive-side scaling; 1 means the listening port only. Sealed frames use a port only after a probe from it was answered.',
+        'Source ports that flows are spread over, for underlay ECMP and receive-side scaling; 1 means the listening port only. Sealed frames use a port only after a probe from it was answered, and, with one pair of workers, while 100 Mbit/s and more go to the peer.',
       ),
       receiveBufferBytes: describe(
         z.int().min(65536).max(268435456).default(8388608),

@@ -45,7 +45,7 @@ export interface TransmitKey {
 
 /** A control datagram from the ring. */
 export interface ControlMessage {
-  /** tun-tap's KIND. */
+  /** tun-tap's KIND, or SIGHTED, which has no counter and no bytes. */
   readonly kind: number;
   readonly slot: number;
   readonly index: number;

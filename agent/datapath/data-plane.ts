@@ -3,7 +3,7 @@
  * concerned have taken effect, reads the shared tables, and hands up control datagrams from the ring. agent.ts and the
  * peer code use this class and nothing else of the data path.
  */
-import { readClock } from 'tun-tap';
+import { FROM_STRIDE, readClock } from 'tun-tap';
 import type { Clock } from '../clock.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
@@ -209,6 +209,8 @@ export class DataPlane {
   async setEndpoint(slot: number, endpoint: Endpoint): Promise<void> {
     await this.#pool.broadcast({ op: 'setEndpoint', slot, ip: endpoint.ip, port: endpoint.port }, 'transmit');
     this.#tunnels.moved(slot, endpoint);
+    const from = [0, endpoint.port, ...addressWords(endpoint.ip)];
+    this.#tables.peerFrom.set(from, slot * FROM_STRIDE);
   }
 
   /** Defines a segment; the first one is the TAP's. */

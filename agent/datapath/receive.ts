@@ -37,7 +37,7 @@ import { DROP } from './drop.ts';
 import { type Fdb, LEARN } from './fdb.ts';
 import { decodeGeneve, type GeneveFields } from './geneve.ts';
 import { clampMss, SUM } from './mss-clamp.ts';
-import { R, RING_SLOT_BYTES, type RingMemory, ringClaim, ringMeta, ringPublish } from './ring.ts';
+import { R, RING_SLOT_BYTES, type RingMemory, ringClaim, ringMeta, ringPublish, SIGHTED } from './ring.ts';
 import {
   MAX_SLOTS,
   P,
@@ -56,6 +56,8 @@ import { ETHERNET_BYTES } from './transmit.ts';
 import type { VtepTable } from './vtep-table.ts';
 import { decodeVxlan, PARTIAL_BIT, VXLAN_HEADER_BYTES } from './vxlan.ts';
 
+/** The main thread asks a peer at most once a second where it is; this keeps the ring free for all peers together. */
+const SIGHTING_GAP_MS = 20;
 const MIN_FRAME_BYTES = 14;
 /** Outer IP and UDP headers are not counted; a plain super-frame of 64 KiB is legal. */
 const MAX_PLAIN_FRAME = 65535;
@@ -92,6 +94,7 @@ export class ReceivePath {
   readonly #geneve: GeneveFields = { vni: 0, headerBytes: 0 };
   /** Somebody captures; read once per batch. */
   #capturing = false;
+  #sightedMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ReceiveParts) {
     this.#p = parts;
@@ -150,6 +153,7 @@ export class ReceivePath {
     if (status === RECV.OK && (kind === KIND.VXLAN || kind === KIND.GENEVE)) {
       tables.totals[totals + T.PACKETS]! += d[at + D.SEGMENTS]!;
       tables.totals[totals + T.PACKET_BYTES]! += wireBytes;
+      if ((d[at + D.FLAGS]! & F_FROM_LISTENER) !== 0) this.#sight(i, at, wireBytes);
       return this.#unwrap(i, at, kind === KIND.GENEVE, true, d[at + D.TUNNEL]!);
     }
     tables.totals[totals + T.CONTROL_PACKETS]! += 1;
@@ -162,6 +166,35 @@ export class ReceivePath {
     }
     if (status !== RECV.OK) return DROP_OF_RECV[status]!;
     return this.#handUp(i, at, wireBytes, kind === KIND.CONTROL) ? HANDED_UP : DROP.ringFull;
+  }
+
+  /**
+   * The newest packet of its lane, from the sender's listening port: if that is elsewhere now, the main thread hears of it
+   * and asks there whether it is so. Nothing changes here.
+   */
+  #sight(i: number, at: number, wireBytes: number): void {
+    const { batch, tables, ring, clock } = this.#p;
+    const slot = batch.desc[at + D.TUNNEL]!;
+    if (slot < 0) return;
+    const from = i * FROM_STRIDE;
+    const known = slot * FROM_STRIDE;
+    const port = tables.peerFrom[known + 1]!;
+    let moved = port !== batch.from[from + 1];
+    for (let k = 2; k < FROM_STRIDE; k++)
+      moved = moved || tables.peerFrom[known + k] !== batch.from[from + k];
+    if (!moved || port === 0 || clock[0]! - this.#sightedMs < SIGHTING_GAP_MS) return;
+    const claimed = ringClaim(ring, true);
+    if (claimed < 0) return;
+    this.#sightedMs = clock[0]!;
+    const meta = ringMeta(claimed);
+    const w = ring.words;
+    w[meta + R.KIND] = SIGHTED;
+    w[meta + R.SLOT] = slot;
+    w[meta + R.INDEX] = batch.desc[at + D.GSO]!;
+    w[meta + R.WIRE] = wireBytes;
+    for (let k = 0; k < FROM_STRIDE; k++) w[meta + R.FROM + k] = batch.from[from + k]!;
+    w[meta + R.LENGTH] = 0;
+    ringPublish(ring, claimed);
   }
 
   /** Copies a control datagram to the ring; lane 15 without its zero padding, which the wire size tells. */

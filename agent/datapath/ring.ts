@@ -22,6 +22,9 @@ const TAIL = 1;
 const SIGNAL = 2;
 const FIRST_META = 16;
 
+/** Kind of a slot without a datagram: data of a session came from another address than before. Not on any wire. */
+export const SIGHTED = 255;
+
 /** Words of a slot's description. FROM is family, port and four address words. */
 export const R = {
   STATE: 0,

@@ -3,6 +3,7 @@
  * cell has one writer, named at its constant; readers need no lock. Arrays of structures would put a peer's fields side
  * by side; here each field is an array of its own, so that a scrape walks memory in order.
  */
+import { FROM_STRIDE } from 'tun-tap';
 
 /** Peers and plain endpoints, by slot. */
 export const MAX_SLOTS = 1024;
@@ -70,6 +71,8 @@ export interface SharedTables {
   readonly peerPacketLimit: Int32Array;
   /** By slot; 1: frames to the peer may leave from the pool of sending ports. Written by the main thread. */
   readonly peerSpread: Int32Array;
+  /** By slot, as FrameBatch.from: where packets of the peer's listening port come from; port 0: nowhere yet. Written by the main thread. */
+  readonly peerFrom: Int32Array;
   /** By slot; 1: the path to the peer swallows what leaves as one message of several datagrams. Written by the main thread. */
   readonly peerSingly: Int32Array;
   /** By slot; set by a transmit worker when the kernel said EMSGSIZE, cleared by the main thread. */
@@ -98,6 +101,7 @@ export function createSharedTables(rows: number): SharedTables {
     peerWanted: ints(MAX_SLOTS),
     peerPacketLimit: ints(MAX_SLOTS),
     peerSpread: ints(MAX_SLOTS),
+    peerFrom: ints(MAX_SLOTS * FROM_STRIDE),
     peerSingly: ints(MAX_SLOTS),
     peerTooBig: ints(MAX_SLOTS),
     peerSegments: ints(MAX_SLOTS),

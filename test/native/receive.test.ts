@@ -67,6 +67,20 @@ test('a sealed datagram is opened in place and described: tunnel, lane, counter,
   });
 });
 
+test('only the newest packet of a lane says where its sender listens', () => {
+  withSession((loop) => {
+    const flagsOf = (counter: number): number => {
+      let flags = -1;
+      loop.exchange([datagram({ index: INDEX | 3, counter, flags: 1 })], (d) => {
+        assert.equal(d[D.STATUS], RECV.OK);
+        flags = d[D.FLAGS]!;
+      });
+      return flags;
+    };
+    assert.deepEqual([7, 5, 6, 8].map(flagsOf), [F_FROM_LISTENER, 0, 0, F_FROM_LISTENER]);
+  });
+});
+
 test('both suites open, and an empty plaintext is one', () => {
   const loop = new Loopback();
   for (const suite of [1, 2] as const) {
