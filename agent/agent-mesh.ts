@@ -51,8 +51,8 @@ export interface MeshParts {
 
 const TICK_MS = 50;
 /** While no handshake is under way: the liveness of sessions is counted in seconds. */
-const IDLE_TICK_MS = 250;
-/** A little less than two idle ticks, so that it never waits for a third. */
+const IDLE_TICK_MS = 500;
+/** A little less than an idle tick, so that it never waits for a second. */
 const ACTIVITY_MS = 450;
 
 /** What the agent says of this host's sealed traffic besides data. */

@@ -17,7 +17,13 @@ import { contains, parsePrefix } from './identity/prefix.ts';
 import { BASE_BYTES, BIG_ACTIVE_MS, PathMtu, type ProbeWanted } from './peer/path-mtu.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import { SendPorts } from './peer/send-ports.ts';
-import { tunnelKind, type UnderlayInterface, underlayInterface } from './peer/underlay-interface.ts';
+import {
+  type Interfaces,
+  interfacesNow,
+  tunnelKind,
+  type UnderlayInterface,
+  underlayInterface,
+} from './peer/underlay-interface.ts';
 import { outerBytes, packetLimitBytes, UNDERLAY_MTU_BYTES } from './segment/mtu.ts';
 import { SMALL_DATAGRAM } from './session/control.ts';
 import type { SessionManager } from './session/session-manager.ts';
@@ -46,9 +52,13 @@ export interface PathParts {
 
 const TICK_MS = 50;
 /** While no path is searched and nothing large is sent. */
-const IDLE_TICK_MS = 250;
-/** How often the interface towards each peer is looked at again. */
+const IDLE_TICK_MS = 500;
+/** How often a path is looked at when no frame has gone there since the last time. */
+const REST_MS = 2_000;
+/** How often the interfaces towards the peers are looked at again. */
 const INTERFACE_MS = 5_000;
+/** The same towards a peer that no frame goes to: one too large is refused by the kernel, and that is seen at once. */
+const REST_INTERFACE_MS = 15_000;
 /**
  * A peer's frames are spread over the sending ports only while this much goes to it, on average of LOAD_MS. Below, one port does,
  * and that the listening one: each packet then shows the peer where this host is, so that a new address costs no frames.
@@ -68,7 +78,13 @@ interface Watched {
   limitBytes: number;
   runs: boolean;
   spread: boolean;
-  interfaceAtMs: number;
+  /** Name of the interface towards the peer that was looked at last. */
+  interfaceName: string | null;
+  /** When the path and its interface were last looked at, when a frame had last gone there by then, and whether something was under way. */
+  watchedAtMs: number;
+  lookedAtMs: number;
+  watchedTxMs: number;
+  isActive: boolean;
   /** When the load was looked at, what had been sent by then, and when it was last high. */
   loadAtMs: number;
   loadBytes: number;
@@ -82,6 +98,9 @@ export class Paths {
   /** What is wrong underneath, said once each; bounded by MAX_WARNINGS. */
   readonly #warnings = new Set<string>();
   #ended = { sent: 0, lost: 0 };
+  /** Of the last look; null: to be read again. */
+  #interfaces: Interfaces | null = null;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
   readonly #pace: Pace;
 
   constructor(parts: PathParts) {
@@ -139,7 +158,11 @@ export class Paths {
       limitBytes: 0,
       runs: true,
       spread: false,
-      interfaceAtMs: 0,
+      interfaceName: null,
+      watchedAtMs: 0,
+      lookedAtMs: 0,
+      watchedTxMs: 0,
+      isActive: true,
       loadAtMs: 0,
       loadBytes: 0,
       loadedAtMs: Number.NEGATIVE_INFINITY,
@@ -178,7 +201,10 @@ export class Paths {
   #begin(peer: MemberPeer, path: Watched, endpoint: Endpoint): void {
     const now = this.#p.clock.monotonicMs();
     path.endpoint = endpoint;
-    const maxBytes = this.#interfaceBytes(path, now);
+    path.interfaceName = null;
+    path.isActive = true;
+    this.#interfaces = null;
+    const maxBytes = this.#interfaceBytes(path);
     if (this.#p.enabled) path.mtu.begin(now, maxBytes);
     path.ports.end();
     this.#judgePorts(peer, path, now);
@@ -210,11 +236,13 @@ export class Paths {
   }
 
   /** MTU of the interface to the peer, and a warning if that is a tunnel. */
-  #interfaceBytes(path: Watched, nowMs: number): number {
+  #interfaceBytes(path: Watched): number {
     const { ip } = path.endpoint;
-    path.interfaceAtMs = nowMs;
-    const found = underlayInterface(ip);
-    this.#noticeTunnel(ip, found);
+    path.lookedAtMs = this.#p.clock.monotonicMs();
+    this.#interfaces ??= interfacesNow();
+    const found = underlayInterface(ip, this.#interfaces);
+    if (found === null || found.name !== path.interfaceName) this.#noticeTunnel(ip, found);
+    path.interfaceName = found?.name ?? null;
     return Math.min(found?.mtuBytes ?? UNDERLAY_MTU_BYTES, MAX_IP_BYTES);
   }
 
@@ -246,29 +274,42 @@ export class Paths {
   /** @returns whether a path is measured, or needed soon */
   #tick(): boolean {
     const now = this.#p.clock.monotonicMs();
+    const isLook = now - this.#lookedAtMs >= INTERFACE_MS;
+    if (isLook) {
+      this.#lookedAtMs = now;
+      this.#interfaces = null;
+    }
     let isBusy = false;
     for (const [id, path] of this.#watched) {
       const peer = this.#p.peers.byId(id);
       if (peer === undefined) this.#watched.delete(id);
-      else isBusy = this.#watch(peer, path, now) || isBusy;
+      else isBusy = this.#watch(peer, path, now, isLook) || isBusy;
     }
     return isBusy;
   }
 
-  #watch(peer: MemberPeer, path: Watched, nowMs: number): boolean {
+  #watch(peer: MemberPeer, path: Watched, nowMs: number, isLook: boolean): boolean {
     const { mtu } = path;
     const refused = this.#p.dataPlane.takeTooBig(peer.slot);
-    if (refused || nowMs - path.interfaceAtMs >= INTERFACE_MS) {
+    const txMs = this.#p.dataPlane.lastTxMs(peer.slot);
+    const isStill = !path.isActive && txMs === path.watchedTxMs;
+    const isLookDue = isLook && (!isStill || nowMs - path.lookedAtMs >= REST_INTERFACE_MS);
+    if (isStill && !refused && !isLookDue && nowMs - path.watchedAtMs < REST_MS) return false;
+    path.watchedAtMs = nowMs;
+    path.watchedTxMs = txMs;
+    if (refused || isLookDue) {
+      if (refused) this.#interfaces = null;
       this.#judgePorts(peer, path, nowMs);
       const before = mtu.bytes;
-      mtu.resize(nowMs, this.#interfaceBytes(path, nowMs));
+      mtu.resize(nowMs, this.#interfaceBytes(path));
       // The interface says nothing new, yet the kernel refuses what we took for fitting: measure again.
       if (refused && mtu.bytes === before) mtu.tooBig(nowMs);
     }
     this.#weigh(peer, path, nowMs);
     const isSending = this.#probe(peer, path, nowMs);
     this.#apply(peer, path);
-    return isSending || mtu.isBusy;
+    path.isActive = isSending || mtu.isBusy;
+    return path.isActive;
   }
 
   /** @returns whether something large was sent a short time ago */

@@ -10,7 +10,7 @@ import type { Address, Clock, SwimOutput } from './types.ts';
 
 const TICK_MS = 100;
 /** While there is neither news nor a probe under way. */
-const IDLE_TICK_MS = 250;
+const IDLE_TICK_MS = 500;
 
 export interface GossipOptions extends SwimParts {
   readonly listen: Address;

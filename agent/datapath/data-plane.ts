@@ -21,6 +21,7 @@ import type {
 } from './data-plane-types.ts';
 import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
 import { createFdbCopy, createFdbMemory, Fdb, type FdbEntry, type FdbMemory } from './fdb.ts';
+import { newestMs, readPeerCounters } from './peer-counters.ts';
 import { createRing, type RingMemory, RingReader } from './ring.ts';
 import {
   createSharedTables,
@@ -65,7 +66,7 @@ export interface DataPlaneOptions {
 const MAX_SESSIONS = 16_384;
 const LOCAL_LIMIT = 256;
 const DRAIN_PER_TURN = 64;
-const SAFETY_POLL_MS = 100;
+const SAFETY_POLL_MS = 500;
 const SWEEP_MS = 5000;
 
 export class DataPlane {
@@ -345,12 +346,12 @@ export class DataPlane {
 
   /** When a frame last made, or would have made, an outer IP packet above BIG_PACKET_BYTES, in `nowMs`; 0 never. */
   lastBigTxMs(slot: number): number {
-    return this.#peerMax('transmit', slot, P.BIG_MS);
+    return newestMs(this.#tables, 'transmit', this.pairs, slot, P.BIG_MS);
   }
 
   /** When a frame last went to a peer, in `nowMs`; 0 never. */
   lastTxMs(slot: number): number {
-    return this.#peerMax('transmit', slot, P.LAST_MS);
+    return newestMs(this.#tables, 'transmit', this.pairs, slot, P.LAST_MS);
   }
 
   /** The workers' clock, in milliseconds. */
@@ -359,36 +360,14 @@ export class DataPlane {
     return this.#clock[0]!;
   }
 
+  peerCounters(slot: number): PeerCounters {
+    return readPeerCounters(this.#tables, this.pairs, slot);
+  }
+
   /** Rows of counters of a direction, one per pair. */
   #rows(direction: Direction): number[] {
     const row = direction === 'transmit' ? transmitRow : receiveRow;
     return Array.from({ length: this.pairs }, (_, pair) => row(pair));
-  }
-
-  #peerCells(direction: Direction, slot: number, field: number): number[] {
-    const cells = this.#tables.peerCounters;
-    return this.#rows(direction).map((row) => cells[(row * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE + field]!);
-  }
-
-  #peerMax(direction: Direction, slot: number, field: number): number {
-    return Math.max(...this.#peerCells(direction, slot, field));
-  }
-
-  #peerSum(direction: Direction, slot: number, field: number): number {
-    return this.#peerCells(direction, slot, field).reduce((sum, value) => sum + value, 0);
-  }
-
-  peerCounters(slot: number): PeerCounters {
-    const lanes = this.#rows('transmit').map((_, pair) => this.#tables.nextCounter[pair * MAX_SLOTS + slot]!);
-    return {
-      txFrames: this.#peerSum('transmit', slot, P.FRAMES),
-      txBytes: this.#peerSum('transmit', slot, P.BYTES),
-      lastTxMs: this.#peerMax('transmit', slot, P.LAST_MS),
-      rxFrames: this.#peerSum('receive', slot, P.FRAMES),
-      rxBytes: this.#peerSum('receive', slot, P.BYTES),
-      lastRxMs: this.#peerMax('receive', slot, P.LAST_MS),
-      nextCounter: Math.max(...lanes),
-    };
   }
 
   #totalOf(direction: Direction, word: number): number {
@@ -459,7 +438,7 @@ export class DataPlane {
       else void raised.then(drain);
     };
     drain();
-    // waitAsync alone does not keep a sleeping event loop turning on every Node; a lost wake-up costs 100 ms at most.
+    // waitAsync alone does not keep a sleeping event loop turning on every Node; a lost wake-up costs 500 ms at most.
     this.#cancel.push(
       this.#options.clock.every(SAFETY_POLL_MS, () => void reader.drain(DRAIN_PER_TURN, take)),
     );

@@ -28,7 +28,7 @@ export interface WorkerStart {
 
 const BATCH_FRAMES = 64;
 /** The longest sleep: how late a stopped parent is noticed. */
-const WAIT_MS = 250;
+const WAIT_MS = 1000;
 /** Frames of a rehearsal between two looks at the descriptors: about a millisecond, while the code is slow. */
 const REHEARSED_AT_ONCE = 16;
 /** Turns with real frames after which there is nothing left to rehearse. */

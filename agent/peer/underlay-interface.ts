@@ -15,12 +15,17 @@ export interface UnderlayInterface {
 /** Kernel device types (DEVTYPE in uevent) that carry frames inside other packets. */
 const TUNNELS = ['vxlan', 'geneve', 'wireguard', 'gre', 'ipip', 'tunnel'];
 
-/** The interface whose address the kernel would send from to `ip`. */
-export function underlayInterface(ip: string): UnderlayInterface | null {
+export type Interfaces = ReturnType<typeof networkInterfaces>;
+
+/** All interfaces with their addresses, as they are now: several system calls for each. */
+export const interfacesNow = (): Interfaces => networkInterfaces();
+
+/** The interface whose address the kernel would send from to `ip`. @param interfaces for asking about several peers */
+export function underlayInterface(ip: string, interfaces = interfacesNow()): UnderlayInterface | null {
   const source = localAddressFor(ip);
   if (source === null) return null;
   const own = source === ip || ip.startsWith('127.') || ip === '::1';
-  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+  for (const [name, addresses] of Object.entries(interfaces)) {
     if (!addresses?.some((a) => canonicalIp(a.address) === source)) continue;
     // An address of the loopback interface as the source of packets to others says nothing of where they leave.
     if (name === 'lo' && !own) return null;

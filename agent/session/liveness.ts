@@ -2,7 +2,7 @@
  * Whether the other side still answers: when to probe, when to keep alive, how long anything has been unanswered, and the
  * smoothed round trip (RFC 6298 §2, alpha 1/8), and how many probes are lost. Pure bookkeeping, called by peer-session.ts.
  */
-import { CONFIRM_PROBE_MS, KEEPALIVE_MS, PROBE_MS, URGENT_PROBE_MS } from './timers.ts';
+import { CONFIRM_PROBE_MS, IDLE_PROBE_MS, KEEPALIVE_MS, PROBE_MS, URGENT_PROBE_MS } from './timers.ts';
 
 const OUTSTANDING = 4;
 /** Probes that the loss is a share of: one bit each. */
@@ -13,6 +13,8 @@ const LOST_AFTER_MS = 3000;
 export class Liveness {
   #lastRxMs = Number.NEGATIVE_INFINITY;
   #lastTxMs = Number.NEGATIVE_INFINITY;
+  /** When the newest frame of data was sent. */
+  #lastFrameMs = Number.NEGATIVE_INFINITY;
   /** When the first of what is unanswered was sent. */
   #waitingSinceMs: number | null = null;
   #lastProbeMs = Number.NEGATIVE_INFINITY;
@@ -58,6 +60,11 @@ export class Liveness {
       this.#waitingSinceMs = nowMs;
   }
 
+  /** A frame of data was sent. */
+  frameSent(nowMs: number): void {
+    this.#lastFrameMs = Math.max(this.#lastFrameMs, nowMs);
+  }
+
   /** Begins the quick probes that make the other side use a new key. */
   keyChanged(): void {
     this.#confirmGapMs = CONFIRM_PROBE_MS;
@@ -67,7 +74,8 @@ export class Liveness {
   /** @param confirmed the other side has used the current key */
   probeDue(nowMs: number, confirmed: boolean): boolean {
     const waiting = this.#waitingSinceMs !== null && nowMs - this.#waitingSinceMs >= URGENT_PROBE_MS;
-    const gap = !confirmed ? this.#confirmGapMs : waiting ? URGENT_PROBE_MS : PROBE_MS;
+    const calm = nowMs - this.#lastFrameMs < IDLE_PROBE_MS ? PROBE_MS : IDLE_PROBE_MS;
+    const gap = !confirmed ? this.#confirmGapMs : waiting ? URGENT_PROBE_MS : calm;
     return nowMs - this.#lastProbeMs >= gap;
   }
 

@@ -426,6 +426,7 @@ export class PeerSession {
 
   activity(nowMs: number, activity: PeerActivity): void {
     const { lastRxMs, lastTxMs, nextCounter } = activity;
+    if (lastTxMs !== null) this.#liveness.frameSent(lastTxMs);
     if (lastRxMs !== null && lastRxMs > this.#liveness.lastRxMs) this.#alive(lastRxMs);
     if (lastTxMs !== null) this.#liveness.sent(lastTxMs, true);
     const settled = nowMs - this.#currentSinceMs >= MIN_COUNT_REKEY_MS;

@@ -34,6 +34,8 @@ export const RETIRED_KEYS = 4;
 
 export const KEEPALIVE_MS = 10_000;
 export const PROBE_MS = 5_000;
+/** The same when no frame of data has been sent for so long: as often as a keepalive, which it then makes needless. */
+export const IDLE_PROBE_MS = 10_000;
 /** While data or a probe is unanswered. */
 export const URGENT_PROBE_MS = 1_000;
 /** First probes under a key that the other side has not used yet, until the urgent gap is reached. */
