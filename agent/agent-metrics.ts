@@ -42,6 +42,7 @@ function peerMetrics(p: MetricsParts): PeerMetrics[] {
     lastHandshakeSec: peer.lastHandshakeWallMs === null ? null : peer.lastHandshakeWallMs / 1000,
     rttSec: peer.rttMs === null ? null : peer.rttMs / 1000,
     pathMtuBytes: p.paths.bytesOf(peer.id),
+    probeLoss: peer.probeLoss,
   }));
   const vteps = p.peers.vteps().map((vtep) => ({
     peer: vtep.name,
@@ -51,12 +52,12 @@ function peerMetrics(p: MetricsParts): PeerMetrics[] {
     lastHandshakeSec: null,
     rttSec: null,
     pathMtuBytes: null,
+    probeLoss: null,
   }));
   return [...members, ...vteps].map(({ slot, ip, ...peer }) => {
     const c = p.dataPlane.peerCounters(slot);
     return {
       ...peer,
-      version: null,
       family: ip.includes(':') ? ('ipv6' as const) : ('ipv4' as const),
       receiveBytes: c.rxBytes,
       transmitBytes: c.txBytes,

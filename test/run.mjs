@@ -33,6 +33,7 @@ const SUITES = {
   attacks: { ...tests('test/attacks'), root: true },
   e2e: { ...tests('test/e2e'), root: true },
   packaging: { ...tests('test/packaging'), root: true },
+  prometheus: { ...tests('test/prometheus'), root: true },
 };
 
 /** What the tests call, where it must be, and the Debian package that brings it. */

@@ -92,8 +92,6 @@ export type HandshakeResult = 'ok' | 'timeout' | 'refused' | 'invalid';
 export interface PeerMetrics {
   readonly peer: string;
   readonly state: 'up' | 'handshaking' | 'down';
-  /** Version of the peer's agent; null when not known. */
-  readonly version: string | null;
   readonly family: 'ipv4' | 'ipv6' | null;
   readonly receiveBytes: number;
   readonly transmitBytes: number;
@@ -103,4 +101,5 @@ export interface PeerMetrics {
   readonly lastHandshakeSec: number | null;
   readonly rttSec: number | null;
   readonly pathMtuBytes: number | null;
+  readonly probeLoss: number | null;
 }

@@ -169,11 +169,11 @@ export const METRICS: readonly MetricDefinition[] = [
   {
     name: 'weft_peer_info',
     type: 'gauge',
-    labels: ['peer', 'version', 'endpoint_family'],
+    labels: ['peer', 'endpoint_family'],
     help: 'Always 1; what is known of a peer.',
     read: (_snapshot, peers) =>
-      peers.map(({ peer, version, family }) => ({
-        labels: { peer, version: version ?? '', endpoint_family: family ?? '' },
+      peers.map(({ peer, family }) => ({
+        labels: { peer, endpoint_family: family ?? '' },
         value: 1,
       })),
   },
@@ -225,6 +225,13 @@ export const METRICS: readonly MetricDefinition[] = [
     labels: ['peer'],
     help: 'Largest outer IP packet that reaches a peer; absent until probed.',
     read: (_snapshot, peers) => byPeer(peers, (peer) => peer.pathMtuBytes),
+  },
+  {
+    name: 'weft_peer_probe_loss_ratio',
+    type: 'gauge',
+    labels: ['peer'],
+    help: 'Share of the last 32 liveness probes to a peer that was not answered, 0 to 1; absent before the first.',
+    read: (_snapshot, peers) => byPeer(peers, (peer) => peer.probeLoss),
   },
   {
     name: 'weft_path_probes_total',

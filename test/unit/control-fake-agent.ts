@@ -42,7 +42,6 @@ const NODE_ID = 'ab'.repeat(32);
 export const PEER_METRICS: PeerMetrics = {
   peer: 'beta',
   state: 'up',
-  version: '0.1.0',
   family: 'ipv4',
   receiveBytes: 1500,
   transmitBytes: 3000,
@@ -51,6 +50,7 @@ export const PEER_METRICS: PeerMetrics = {
   lastHandshakeSec: 1_700_000_000,
   rttSec: 0.00035,
   pathMtuBytes: null,
+  probeLoss: null,
 };
 
 export const SNAPSHOT: MetricsSnapshot = {

@@ -34,7 +34,7 @@ test('values stand where the snapshot has them', async () => {
     'weft_fdb_entries{vni="1"} 4',
     'weft_peers{state="down"} 1',
     'weft_peers{state="handshaking"} 0',
-    'weft_peer_info{peer="beta",version="0.1.0",endpoint_family="ipv4"} 1',
+    'weft_peer_info{peer="beta",endpoint_family="ipv4"} 1',
     'weft_peer_transmit_bytes_total{peer="beta"} 3000',
     'weft_peer_transmit_bytes_total{peer="gamma\\"\\\\\\n"} 3000',
     'weft_peer_rtt_seconds{peer="beta"} 0.00035',
@@ -109,7 +109,10 @@ test('docs/METRICS.md says what the table says (WEFT_WRITE_DOCS=1 rewrites it)',
 });
 
 test('every weft_ series of /metrics is documented, and every documented metric is there', async () => {
-  const text = await build(() => ({ ...SNAPSHOT, peers: [{ ...PEER_METRICS, pathMtuBytes: 1500 }] })).text();
+  const text = await build(() => ({
+    ...SNAPSHOT,
+    peers: [{ ...PEER_METRICS, pathMtuBytes: 1500, probeLoss: 0.25 }],
+  })).text();
   const exposed = [...text.matchAll(/^# TYPE (weft_\w+) (\w+)$/gm)].map(
     ([, name, type]) => `${name} ${type}`,
   );

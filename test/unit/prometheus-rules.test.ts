@@ -27,8 +27,9 @@ function promtool(args: readonly string[]): void {
   assert.equal(status, 0, `${stdout}${stderr}`);
 }
 
-test('promtool accepts the configuration and the rules', () => {
+test('promtool accepts the configurations and the rules', () => {
   promtool(['check', 'config', 'prometheus.yml']);
+  promtool(['check', 'config', 'compose.yml']);
 });
 
 test('each alert fires on its fault and does not fire beside it', () => {
@@ -54,7 +55,7 @@ test('each alert has a section in docs/RUNBOOK.md and links to it, and there is 
 });
 
 test('each expression uses metrics that /metrics shows or a rule records', async () => {
-  const peers = [{ ...PEER_METRICS, pathMtuBytes: 1500 }];
+  const peers = [{ ...PEER_METRICS, pathMtuBytes: 1500, probeLoss: 0.25 }];
   const metrics = new Metrics({
     source: () => ({ ...SNAPSHOT, peers }),
     perPeer: 'auto',
