@@ -1,7 +1,8 @@
 /**
- * All that was revoked: a set that only grows, one statement for each kind and target, and the same on every host whatever
- * the order in which statements come (commutative, associative, idempotent). A root's statement stands above one of a host
- * with the right to revoke; of two equal ones the lower id stays. What a host signed counts while a root has not revoked
+ * All that was revoked: a set that only grows, one statement for each kind, target and signer, and the same on every host
+ * whatever the order in which statements come (commutative, associative, idempotent). A root's statement stands above one of
+ * a host with the right to revoke; of two of one signer the lower id stays. Each signer has a place of its own, since a thief
+ * could otherwise say what an honest host has said, in its stead, and take it back by being revoked. What a host signed counts while a root has not revoked
  * that host, and never against a certificate that a root signed: a stolen key of an admitter does not end its mesh.
  */
 import type { WeftError } from '../errors.ts';
@@ -26,17 +27,23 @@ const NO_DIGEST: Uint8Array = new Uint8Array(16);
 
 const keyOf = (kind: RevocationKind, target: Uint8Array): string => `${kind} ${toHex(target)}`;
 
+/** Where a statement stands: a root's in the place of the target, a host's in one of its own. */
+const placeOf = ({ kind, target, signerNode }: ReadRevocation): string =>
+  signerNode === null ? keyOf(kind, target) : `${keyOf(kind, target)} ${toHex(signerNode)}`;
+
 const isByRoot = (cert: ReadNodeCert): boolean => cert.issuerId.every((b) => b === 0);
 
-/** Whether `a` stays where both name one target. */
+/** Whether `a` stays, or counts first, where both name one target. */
 function precedes(a: ReadRevocation, b: ReadRevocation): boolean {
   if ((a.signerNode === null) !== (b.signerNode === null)) return a.signerNode === null;
   return Buffer.compare(a.record.id, b.record.id) < 0;
 }
 
 export class RevocationSet {
-  /** By kind and target; bounded by MAX_REVOCATIONS. */
+  /** By place; bounded by MAX_REVOCATIONS. */
   readonly #byKey = new Map<string, ReadRevocation>();
+  /** By kind and target, of the statements of hosts the first; bounded by MAX_REVOCATIONS_OF_HOSTS. */
+  readonly #ofHosts = new Map<string, ReadRevocation>();
   #digest: Uint8Array = NO_DIGEST;
 
   get size(): number {
@@ -55,18 +62,28 @@ export class RevocationSet {
   /** Takes a statement that was read. True when the set changed. */
   add(statement: ReadRevocation): boolean {
     if (this.#isSilenced(statement)) return false;
-    const key = keyOf(statement.kind, statement.target);
+    const key = placeOf(statement);
     const held = this.#byKey.get(key);
     if (held !== undefined && !precedes(statement, held)) return false;
     if (held === undefined && this.#isFull(statement)) return false;
     this.#byKey.set(key, statement);
     // Only a root's word can end a right to revoke: the order of arrival does not matter.
     for (const [other, r] of this.#byKey) if (this.#isSilenced(r)) this.#byKey.delete(other);
+    this.#sortHosts();
     const ids = this.all()
       .map((r) => r.record.id)
       .sort(Buffer.compare);
     this.#digest = ids.length === 0 ? NO_DIGEST : hash(...ids).slice(0, 16);
     return true;
+  }
+
+  #sortHosts(): void {
+    this.#ofHosts.clear();
+    for (const r of this.#byKey.values()) {
+      const key = keyOf(r.kind, r.target);
+      const first = this.#ofHosts.get(key);
+      if (r.signerNode !== null && (first === undefined || precedes(r, first))) this.#ofHosts.set(key, r);
+    }
   }
 
   #isFull(statement: ReadRevocation): boolean {
@@ -82,7 +99,8 @@ export class RevocationSet {
   }
 
   #find(kind: RevocationKind, target: Uint8Array): ReadRevocation | undefined {
-    return this.#byKey.get(keyOf(kind, target));
+    const key = keyOf(kind, target);
+    return this.#byKey.get(key) ?? this.#ofHosts.get(key);
   }
 
   holds(kind: RevocationKind, target: Uint8Array): boolean {
