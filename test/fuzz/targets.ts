@@ -2,7 +2,7 @@
  * Every decoder of the TypeScript side, as a fuzz target: good inputs to start from, and a function that takes any bytes.
  * A decoder returns null for what it does not understand and never throws; where a decoder may throw, only a WeftError with a
  * stable code is allowed. What is sealed or signed on the wire is mutated before, so that the inner parsers are reached.
- * Where there is an encoder, what was decoded must encode to the same bytes.
+ * Where there is an encoder, what was decoded must encode to the same bytes. Targets of other kinds are in the files beside.
  */
 import assert from 'node:assert/strict';
 import { CONFIG_KEYS } from '../../agent/config/keys.ts';
@@ -10,7 +10,6 @@ import { layerOfYaml } from '../../agent/config/yaml-file.ts';
 import { decodeGeneve } from '../../agent/datapath/geneve.ts';
 import { decodeVxlan } from '../../agent/datapath/vxlan.ts';
 import { canonicalIp, ipFromBytes, ipToBytes, parseEndpoint } from '../../agent/endpoint.ts';
-import { WeftError } from '../../agent/errors.ts';
 import { decodeAdmissionReply } from '../../agent/identity/admission-reply.ts';
 import {
   decodeForwardedReply,
@@ -44,15 +43,10 @@ import * as gossip from '../vector/wire-doc-gossip.ts';
 import * as material from '../vector/wire-doc-material.ts';
 import * as records from '../vector/wire-doc-records.ts';
 import * as session from '../vector/wire-doc-session.ts';
-
-export interface Target {
-  readonly name: string;
-  readonly inputs: readonly Uint8Array[];
-  /** Throws only on a defect. @returns whether the input was understood */
-  readonly run: (bytes: Uint8Array) => boolean;
-  /** Each execution signs: so many times fewer are run. */
-  readonly costs?: number;
-}
+import { HOST_TARGETS } from './host-targets.ts';
+import { MACHINE_TARGETS } from './machine-targets.ts';
+import { stateTargets } from './state-targets.ts';
+import { refusing, type Target } from './target.ts';
 
 const { meshId, root } = material;
 const HEADER_BYTES = 6;
@@ -85,17 +79,6 @@ function signed(name: RecordName, good: Uint8Array, parse: (bytes: Uint8Array) =
     { name: `${name} record`, inputs: [good], run: (bytes) => parse(bytes) !== null },
     { name: `${name} body, signed`, inputs: [bodyOf(good)], run, costs: 20 },
   ];
-}
-
-/** Allowed to refuse with a WeftError, and with nothing else. */
-function refusing(work: () => unknown): boolean {
-  try {
-    work();
-    return true;
-  } catch (error) {
-    if (error instanceof WeftError) return false;
-    throw error;
-  }
 }
 
 const sameAs = (bytes: Uint8Array, again: Uint8Array): true => {
@@ -243,4 +226,7 @@ export const TARGETS: readonly Target[] = [
       return [ip, parseEndpoint(said, 1), parsePrefix(said)].some((read) => read !== null);
     },
   },
+  ...stateTargets(revocation),
+  ...HOST_TARGETS,
+  ...MACHINE_TARGETS,
 ];
