@@ -19,6 +19,7 @@ import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
+import { listenEndpoint, ownSegment } from './agent-place.ts';
 import { setPolicy } from './agent-policy.ts';
 import { type Live, MetricsPort, reload } from './agent-reload.ts';
 import { Renewal } from './agent-renewal.ts';
@@ -31,28 +32,26 @@ import { Verdicts } from './agent-verdicts.ts';
 import { LiveView } from './agent-view.ts';
 import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
-import { SEALED_PORT } from './config/schema.ts';
-import type { AgentState, ReloadReport } from './control/api-types.ts';
+import type { AgentState, ReloadReport, RightsReport } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
 import { EventWatch } from './control/event-watch.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
+import { SocketGate } from './control/socket-gate.ts';
 import { DataPlane } from './datapath/data-plane.ts';
 import { workerLayout } from './datapath/worker-layout.ts';
-import { type Endpoint, formatEndpoint } from './endpoint.ts';
+import { formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import { AdmissionLog } from './identity/admission-log.ts';
 import { Admitter } from './identity/admitter.ts';
 import { derivedMac } from './identity/derived-mac.ts';
 import { CAP } from './identity/node-cert.ts';
-import { type NodeIdentity, readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
-import type { SegmentRule } from './identity/policy.ts';
+import { readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
 import { formatPrefix } from './identity/prefix.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
-import type { Token } from './identity/token.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
 import { PeerTable } from './peer/peer-table.ts';
-import { defaultUnderlayIp, openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
+import { openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
 import { VtepBook } from './peer/vtep-book.ts';
 import { superFrameBytes } from './segment/mtu.ts';
 import { openTapDevice } from './segment/tap-device.ts';
@@ -63,20 +62,6 @@ const EVENT_LOOK_MS = 1000;
 const STOP_AFTER_LEAVE_MS = 200;
 /** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
 const STOP_AFTER_REVOCATION_MS = 5000;
-
-/** Where this host listens; without a setting, the address of the route to the mesh. */
-export function listenEndpoint(config: Config, token: Token | null): Endpoint {
-  if (config.underlay !== null) return config.underlay;
-  return { ip: defaultUnderlayIp(token?.seeds[0]?.ip), port: SEALED_PORT };
-}
-
-/** The segment of this host: the first of its certificate that policy knows. */
-function ownSegment(identity: NodeIdentity): SegmentRule {
-  const segment = identity.policy.segments.find((s) => identity.cert.vnis.includes(s.vni));
-  if (segment === undefined)
-    throw new WeftError('E_STATE', 'the certificate of this host names no segment of the policy: join anew');
-  return segment;
-}
 
 export class Agent {
   readonly stopped: Promise<void>;
@@ -103,10 +88,16 @@ export class Agent {
     this.stopped.catch(() => {});
   }
 
-  static async start(config: Config, state: StateDir, log: Logger, reread: () => Config): Promise<Agent> {
+  static async start(
+    config: Config,
+    state: StateDir,
+    log: Logger,
+    reread: () => Config,
+    rights: RightsReport,
+  ): Promise<Agent> {
     const agent = new Agent(log);
     try {
-      await agent.#build(config, state, reread);
+      await agent.#build(config, state, reread, rights);
       return agent;
     } catch (error) {
       await agent.#takeDown();
@@ -150,7 +141,7 @@ export class Agent {
     }
   }
 
-  async #build(config: Config, state: StateDir, reread: () => Config): Promise<void> {
+  async #build(config: Config, state: StateDir, reread: () => Config, rights: RightsReport): Promise<void> {
     const live: Live = { config, valid: true, readAtMs: this.#clock.wallMs() };
     const clock = this.#clock;
     const log = this.#log;
@@ -203,6 +194,7 @@ export class Agent {
     });
     this.#onStop('workers', () => dataPlane.stop());
     dataPlane.setSegment({ ...segment, ownMac: mac });
+    await dataPlane.selfTest();
 
     const offloadParts = { wanted: config.offload, tap, underlay, dataPlane, aesMissing };
     this.#onStop('offload watch', watchOffloads(offloadParts, clock, log));
@@ -346,6 +338,7 @@ export class Agent {
     });
     await vteps.load();
 
+    const gate = new SocketGate(config.socket, (peer) => log.warn({ peer }, 'refused at the control socket'));
     const view = new LiveView({
       identity,
       segment,
@@ -400,6 +393,7 @@ export class Agent {
       ended: () => this.#ended ?? renewal.problem,
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
+      rights,
       metrics: () =>
         metricsSnapshot({
           offloads: () => offloads(offloadParts),
@@ -412,6 +406,7 @@ export class Agent {
           mesh,
           underlay,
           admissions,
+          gate,
           fdbLimit: config.fdb.limit,
           live,
           clock,
@@ -427,6 +422,7 @@ export class Agent {
     });
     const control = await ControlServer.start({
       socketPath: config.socket,
+      gate,
       view,
       metrics,
       clock,

@@ -262,6 +262,7 @@ export class Mesh {
     const { peers, sessions, dataPlane, clock, log } = this.#p;
     this.#p.paths.down(peer);
     peers.remove(peer);
+    this.#p.trust.forgetKeys(peer.id);
     this.#carryOut(sessions.forget(clock.monotonicMs(), peer.id));
     log.info({ peer: peer.name, why }, 'peer gone');
     await dataPlane.removeMember(peer.slot);

@@ -27,6 +27,7 @@ export interface MetricsParts {
   readonly paths: Paths;
   readonly underlay: Underlay;
   readonly admissions: AdmissionLog;
+  readonly gate: { readonly refused: number };
   readonly offloads: () => readonly { readonly name: string; readonly on: boolean }[];
   readonly fdbLimit: number;
   readonly live: Live;
@@ -212,6 +213,7 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
         : [{ socket: 'plain' as const, count: dropsOf(p.underlay.plainFds) }]),
     ],
     workerStalls: dataPlane.stalls,
+    controlRefused: p.gate.refused,
     configValid: p.live.valid,
     configReadSec: p.live.readAtMs / 1000,
     revocations: revocationCounts(p.identity.trust.revocations.all()),

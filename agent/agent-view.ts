@@ -79,6 +79,7 @@ export interface ViewParts {
   readonly ended: () => string | null;
   readonly offloads: () => readonly OffloadReport[];
   readonly workers: StatusReport['workers'];
+  readonly rights: StatusReport['rights'];
   readonly metrics: () => MetricsSnapshot;
 }
 
@@ -126,6 +127,7 @@ export class LiveView implements AgentView {
       members: { alive: members.alive, total: members.alive + members.suspect + members.dead + members.left },
       offloads: this.#p.offloads(),
       workers: this.#p.workers,
+      rights: this.#p.rights,
       problems: this.health().reasons,
       warnings: [
         ...this.#p.paths.warnings,

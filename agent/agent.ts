@@ -4,8 +4,10 @@
  */
 import type { Logger } from 'pino';
 import { writeContacts } from './agent-contacts.ts';
-import { Agent, listenEndpoint } from './agent-host.ts';
+import { Agent } from './agent-host.ts';
 import { join } from './agent-join.ts';
+import { listenEndpoint } from './agent-place.ts';
+import { giveUpRights } from './agent-rights.ts';
 import { awaitPredecessor, type Successor, startSuccessor } from './agent-successor.ts';
 import type { RunOptions, UpOptions } from './cli/actions.ts';
 import { systemClock } from './clock.ts';
@@ -58,6 +60,8 @@ async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Prom
   const listen = listenEndpoint(config, token);
   await join({ state, token, name: config.name, address, listen, clock: systemClock, log });
   writeContacts(state, token);
+  // What is on disk now is read from there.
+  for (const secret of [token.seed, token.psk]) secret.fill(0);
   const settings = { name: config.name, address: config.address, underlay: config.underlay, tap: config.tap };
   state.write(STATE_FILE.host, formatHostSettings(settings));
 }
@@ -72,7 +76,9 @@ export async function runAgent(options: RunOptions): Promise<void> {
 async function run({ config, reread }: RunOptions, state: StateDir, log: Logger): Promise<Successor | null> {
   // Its default would end an agent that is still starting.
   process.on('SIGUSR2', () => {});
-  const agent = await Agent.start(config, state, log, reread);
+  // From here on nothing needs them: what a successor starts with is the same.
+  const rights = giveUpRights(config);
+  const agent = await Agent.start(config, state, log, reread, rights);
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');
     agent.requestStop(null);

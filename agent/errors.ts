@@ -40,6 +40,7 @@ const EXIT_OF_CODE = {
   E_UNREACHABLE: EXIT.timedOut,
   E_REQUEST: EXIT.usage,
   E_INTERNAL: EXIT.failure,
+  E_SELF_TEST: EXIT.failure,
 } as const;
 
 export type ErrorCode = keyof typeof EXIT_OF_CODE;

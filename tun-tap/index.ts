@@ -158,6 +158,30 @@ export const localAddressFor = (ip: string): string | null => native.localAddres
 export const sendUnixDatagram = (name: string, bytes: Uint8Array): number =>
   native.sendUnixDatagram(name, bytes);
 
+/** Who made a connection over a UNIX socket, as the kernel saw it then (SO_PEERCRED, SO_PEERGROUPS). */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  /** The effective group first, then the supplementary ones. */
+  readonly gids: readonly number[];
+}
+
+/** @throws Error ENOTSOCK, EBADF */
+export function peerCredentials(fd: number): PeerCredentials {
+  const [pid = 0, uid = 0, ...gids] = native.peerCredentials(fd);
+  return { pid, uid, gids };
+}
+
+/**
+ * Keeps the capabilities whose bit is set in `keep` (bit n: capability n of linux/capability.h) and gives up all others, in every
+ * thread: effective, permitted, inheritable, ambient, and the bounding set where the process may. No program that it runs gains
+ * any (no_new_privs), no core is written of it and nobody of the same user may look into it. For good. 0 or an errno.
+ */
+export const confine = (keep: number): number => native.confine(keep);
+
+/** Whether the kernel would write a core of this process. */
+export const isDumpable = (): boolean => native.isDumpable() === 1;
+
 export const closeFd = (fd: number): void => native.closeFd(fd);
 
 /** An eventfd: any thread may signal it to end another thread's wait. */

@@ -100,6 +100,9 @@ interface NativeBinding {
   sendRun(fd: number, bytes: Uint8Array, ip: string, port: number, datagramBytes: number): number;
   socketDrops(fd: number): number;
   sendUnixDatagram(name: string, bytes: Uint8Array): number;
+  peerCredentials(fd: number): Uint32Array;
+  confine(keep: number): number;
+  isDumpable(): number;
   localAddressFor(ip: string): string | null;
   closeFd(fd: number): void;
   createEventFd(): number;

@@ -26,6 +26,19 @@ export interface OffloadReport {
   readonly why: string | null;
 }
 
+/** What the agent's process may do, in all its threads together. */
+export interface RightsReport {
+  /** Effective user id. */
+  readonly user: number;
+  /** `NET_ADMIN`, and `NET_BIND_SERVICE` where a port below 1024 is configured. */
+  readonly capabilities: readonly string[];
+  /** The bounding set holds nothing else either. False where the process may not make it smaller; noNewPrivileges stands for it. */
+  readonly bounded: boolean;
+  readonly noNewPrivileges: boolean;
+  /** Whether the kernel would write a core. */
+  readonly coreDumps: boolean;
+}
+
 export interface StatusReport {
   readonly v: 1;
   readonly name: string;
@@ -50,6 +63,7 @@ export interface StatusReport {
   readonly offloads: readonly OffloadReport[];
   /** Data-plane threads: `single`, or the number of pairs. */
   readonly workers: 'single' | number;
+  readonly rights: RightsReport;
   /** What keeps the agent from being ready; empty when all is well. */
   readonly problems: readonly string[];
   /** What works and yet deserves a look, such as an underlay that is itself a tunnel. */

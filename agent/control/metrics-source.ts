@@ -56,6 +56,8 @@ export interface MetricsSnapshot {
   readonly gossipIncarnation: number;
 
   readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
+  /** Connections to the control socket by users who may not use it. */
+  readonly controlRefused: number;
   /** Looks at which a data-plane thread had not answered the one before. */
   readonly workerStalls: number;
   /** How the last reading of the configuration went, and when the last valid one was. */

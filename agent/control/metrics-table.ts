@@ -364,6 +364,13 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ workerStalls }) => one(workerStalls),
   },
   {
+    name: 'weft_control_refused_total',
+    type: 'counter',
+    labels: [],
+    help: 'Connections to the control socket by users who may not use it.',
+    read: ({ controlRefused }) => one(controlRefused),
+  },
+  {
     name: 'weft_config_last_reload_successful',
     type: 'gauge',
     labels: [],

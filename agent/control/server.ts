@@ -1,9 +1,10 @@
 /**
  * The control socket: HTTP/1.1 and JSON on a Unix socket, `/v1/...`, the only door of the CLI, and the web page at `/ui/`. Shapes are in
- * api-types.ts. Whoever may open the socket (mode 0660) may do everything here. Garbage gets an answer of JSON
+ * api-types.ts. Whom socket-gate.ts admits may do everything here; others get 403. Garbage gets an answer of JSON
  * `{error: {code, message}}` and never harms the agent.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { type ErrorCode, WeftError } from '../errors.ts';
 import { buildVersion } from '../version.ts';
@@ -22,15 +23,20 @@ import {
   readVtepRequest,
 } from './requests.ts';
 import { listenOnSocket } from './socket-file.ts';
+import type { SocketGate } from './socket-gate.ts';
 
 export interface ControlServerOptions {
   readonly socketPath: string;
+  readonly gate: SocketGate;
   readonly view: AgentView;
   readonly metrics: Metrics;
   readonly clock: Clock;
   /** Told of failures that are the agent's own fault; the caller got E_INTERNAL. */
   readonly onInternalError: (error: unknown) => void;
 }
+
+/** How long somebody who may ask nothing may keep a connection. */
+const STRANGER_TIMEOUT_MS = 1000;
 
 type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => unknown;
 /** Handlers by path, then method. A handler returns the JSON to answer, or undefined if it has answered. */
@@ -62,8 +68,18 @@ export class ControlServer {
   static async start(options: ControlServerOptions): Promise<ControlServer> {
     const routes = routesOf(options);
     const page = new Page(options.view);
+    const strangers = new WeakSet<Socket>(); // bounded by the connections
     const server = createBoundedServer((request, response) => {
+      if (strangers.has(request.socket)) return answerRefusal(response, STRANGER);
       void dispatch(routes, page, request, response, options.onInternalError);
+    });
+    server.on('connection', (socket: Socket) => {
+      if (options.gate.admits(socket)) return;
+      strangers.add(socket);
+      socket.once(
+        'close',
+        options.clock.after(STRANGER_TIMEOUT_MS, () => socket.destroy()),
+      );
     });
     await listenOnSocket(server, options.socketPath);
     return new ControlServer(server, options.clock);
@@ -157,6 +173,13 @@ function route(routes: Routes, method: string, path: string): Handler | Refusal 
   const allow = Object.keys(methods).join(', ');
   return handler ?? { status: 405, code: 'E_REQUEST', message: `${path} takes ${allow}`, headers: { allow } };
 }
+
+const STRANGER: Refusal = {
+  status: 403,
+  code: 'E_PRIVILEGE',
+  message: "this user may not use the agent's socket: run as root, or join the socket's group",
+  headers: { connection: 'close' },
+};
 
 const INTERNAL: Refusal = {
   status: 500,

@@ -1,8 +1,9 @@
 /**
- * The file of the control socket: made with mode 0660 in a directory that only its owner writes, removed if its agent is
- * gone, refused if an agent answers there or if something else lies in the way.
+ * The file of the control socket: made with mode 0660 in a directory in which nobody else can put another in its place,
+ * removed if its agent is gone, refused if an agent answers there or if something else lies in the way. Mode and owners are
+ * read back before the agent goes on.
  */
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, statSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -12,6 +13,10 @@ import { WeftError } from '../errors.ts';
 const MAX_SOCKET_PATH_BYTES = 107;
 const SOCKET_MODE = 0o660;
 const DIRECTORY_MODE = 0o755;
+const PERMISSIONS = 0o777;
+const OTHERS_WRITE = 0o002;
+/** Only the owner of a file may remove it, as in /tmp. */
+const STICKY = 0o1000;
 
 /** @throws WeftError E_ALREADY_RUNNING, E_CONFIG, E_PRIVILEGE */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
@@ -23,12 +28,44 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   }
   try {
     mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    checkDirectory(dirname(path));
     await removeStale(path);
     await listen(server, path);
     chmodSync(path, SOCKET_MODE);
+    checkFile(path);
   } catch (cause) {
     throw explained(cause, path);
   }
+}
+
+const owners = (): readonly (number | undefined)[] => [0, process.geteuid?.()];
+
+/** @throws WeftError E_CONFIG when somebody else could put another socket in place of ours */
+function checkDirectory(path: string): void {
+  const { uid, mode } = statSync(path);
+  const advice = 'choose another with --socket, or let systemd make it (RuntimeDirectory=)';
+  if (!owners().includes(uid))
+    throw new WeftError(
+      'E_CONFIG',
+      `the directory of the socket, ${path}, belongs to user ${uid}: ${advice}`,
+    );
+  if ((mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0)
+    throw new WeftError(
+      'E_CONFIG',
+      `the directory of the socket, ${path}, is writable by everybody: ${advice}`,
+    );
+}
+
+/** @throws WeftError E_CONFIG when the file system made something else of it */
+function checkFile(path: string): void {
+  const found = lstatSync(path);
+  const mode = found.mode & PERMISSIONS;
+  if (found.isSocket() && found.uid === process.geteuid?.() && mode === SOCKET_MODE) return;
+  const seen = `mode ${mode.toString(8)}, user ${found.uid}`;
+  throw new WeftError(
+    'E_CONFIG',
+    `socket ${path} has ${seen} instead of 660 and this user: choose a file system that keeps modes with --socket`,
+  );
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -84,7 +121,7 @@ function explained(cause: unknown, path: string): unknown {
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new WeftError(
       'E_PRIVILEGE',
-      `socket ${path} cannot be made (${code}): run as root or set --socket`,
+      `socket ${path} cannot be made (${code}): its directory must be this user's, or set --socket`,
       { cause },
     );
   }

@@ -44,6 +44,8 @@ export type Command = { readonly seq: number } & (
   | { readonly op: 'tapQueue'; readonly on: boolean }
   | { readonly op: 'offloads'; readonly segmenting: boolean; readonly joining: boolean }
   | { readonly op: 'sweep' }
+  /** A proof that plain frames do not get into sealed segments (self-test.ts). */
+  | { readonly op: 'selfTest' }
   /** Nothing but the ack: it shows that the worker is not stuck. */
   | { readonly op: 'answer' }
   | { readonly op: 'watchGc'; readonly deliberate: boolean }
@@ -60,6 +62,8 @@ export interface Ack {
   readonly error?: string;
   /** Answer to reportGc: collections since watchGc, of any kind. */
   readonly collections?: number;
+  /** Answer to selfTest: what went wrong; null if nothing did. */
+  readonly selfTest?: string | null;
   /** Answer to pin: false if there is no room among static entries. */
   readonly pinned?: boolean;
 }

@@ -130,6 +130,16 @@ export class DataPlane {
     return plane;
   }
 
+  /** Proves that no plain frame gets into a sealed segment, in each thread that receives. @throws WeftError E_SELF_TEST */
+  async selfTest(): Promise<void> {
+    for (const { selfTest = 'no answer' } of await this.#pool.broadcast({ op: 'selfTest' }, 'receive'))
+      if (selfTest !== null)
+        throw new WeftError(
+          'E_SELF_TEST',
+          `the self-test of the data path failed: ${selfTest}; do not run this build: reinstall weft`,
+        );
+  }
+
   /** Resolves when every worker has answered; never if one is stuck. Rejects when one has ended. */
   async answered(): Promise<void> {
     await this.#pool.broadcast({ op: 'answer' });

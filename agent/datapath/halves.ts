@@ -8,6 +8,7 @@ import { type Ack, type Command, receiveRow, transmitRow, type WorkerSettings } 
 import { Fdb, type FdbMemory } from './fdb.ts';
 import { ReceivePath } from './receive.ts';
 import type { RingMemory } from './ring.ts';
+import { selfTest } from './self-test.ts';
 import { MAX_SLOTS, PEER_PRESENT, S, type SharedTables, T, TOTALS_STRIDE } from './shared-tables.ts';
 import { TransmitPath } from './transmit.ts';
 import { VtepTable } from './vtep-table.ts';
@@ -87,8 +88,10 @@ export class TransmitHalf implements Half {
 
   apply(c: Command): Partial<Ack> {
     const { tables, clock } = this.#p;
-    if (c.op === 'installTransmit') this.#transmitter.setSealed(c.slot, c);
-    else if (c.op === 'setPlain') this.#transmitter.setPlain(c.slot);
+    if (c.op === 'installTransmit') {
+      this.#transmitter.setSealed(c.slot, c);
+      c.key.fill(0);
+    } else if (c.op === 'setPlain') this.#transmitter.setPlain(c.slot);
     else if (c.op === 'setEndpoint') this.#transmitter.setEndpoint(c.slot, c.ip, c.port);
     else if (c.op === 'offloads') this.#transmitter.setSegmenting(c.segmenting);
     else if (c.op === 'clearTransmit') this.#transmitter.clear(c.slot);
@@ -141,15 +144,18 @@ export class ReceiveHalf implements Half {
 
   apply(c: Command): Partial<Ack> {
     const { tables, remote, clock } = this.#p;
-    if (c.op === 'installReceive') this.#receiver.install({ ...c, tunnel: c.slot });
-    else if (c.op === 'removeReceive') this.#receiver.remove(c.index);
+    if (c.op === 'installReceive') {
+      this.#receiver.install({ ...c, tunnel: c.slot });
+      c.laneKeys.fill(0);
+    } else if (c.op === 'removeReceive') this.#receiver.remove(c.index);
     else if (c.op === 'offloads') this.#receiver.setJoining(c.joining);
     else if (c.op === 'setVtep') this.#vteps.set(c.segment, c.address, c.slot);
     else if (c.op === 'removeVtep') this.#vteps.remove(c.segment, c.address);
     else if (c.op === 'sweep') {
       remote.sweep(secondsOf(clock), (slot) => (tables.peerFlags[slot]! & PEER_PRESENT) !== 0);
       tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = Number(this.#receiver.joiningRefused);
-    } else if (c.op === 'pin')
+    } else if (c.op === 'selfTest') return { selfTest: selfTest(this.#path, tables, this.#row) };
+    else if (c.op === 'pin')
       return { pinned: remote.pin(c.segment, c.hi, c.lo | 0, c.slot, secondsOf(clock)) };
     return {};
   }

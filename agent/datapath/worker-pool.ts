@@ -27,6 +27,25 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/**
+ * A command with its keys in memory that moves to the worker. A copy that is made on the way would be freed with the key in
+ * it; the worker zeroes what it got.
+ */
+function ownCopy(body: CommandBody): { readonly body: CommandBody; readonly moved: ArrayBuffer[] } {
+  const move = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
+    const copy = new Uint8Array(new ArrayBuffer(bytes.length));
+    copy.set(bytes);
+    return copy;
+  };
+  if (body.op === 'installReceive') {
+    const laneKeys = move(body.laneKeys);
+    return { body: { ...body, laneKeys }, moved: [laneKeys.buffer] };
+  }
+  if (body.op !== 'installTransmit') return { body, moved: [] };
+  const key = move(body.key);
+  return { body: { ...body, key }, moved: [key.buffer] };
+}
+
 export class WorkerPool {
   readonly #onFailure: (error: WeftError) => void;
   /** Bounded by the number of workers. */
@@ -86,7 +105,8 @@ export class WorkerPool {
     const seq = ++this.#seq;
     return new Promise((resolve, reject) => {
       this.#pending.set(seq, { resolve, reject });
-      handle.port.postMessage({ ...body, seq } as Command);
+      const own = ownCopy(body);
+      handle.port.postMessage({ ...own.body, seq } as Command, own.moved);
       signalEventFd(handle.eventFd);
     });
   }

@@ -4,7 +4,38 @@
  */
 import sodium from 'libsodium-wrappers';
 
-export const sodiumReady: Promise<void> = sodium.ready;
+export const sodiumReady: Promise<void> = sodium.ready.then(zeroWhatIsFreed);
+
+/** The library's memory, which it exports for its own use: arguments and results of every call pass through it. */
+interface SodiumMemory {
+  readonly HEAPU8: Uint8Array;
+  _malloc: (bytes: number) => number;
+  _free: (at: number) => void;
+}
+
+const isMemory = (value: unknown): value is SodiumMemory =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['_malloc', '_free'].every((name) => typeof Reflect.get(value, name) === 'function') &&
+  Reflect.get(value, 'HEAPU8') instanceof Uint8Array;
+
+/** The library frees what it copied of a key, a seed or a plaintext as it is; from now on it frees zeros. */
+function zeroWhatIsFreed(): void {
+  const memory: unknown = Reflect.get(sodium, 'libsodium');
+  if (!isMemory(memory)) throw new Error('libsodium-wrappers: its memory is not where it was in 0.8');
+  const { _malloc: malloc, _free: free } = memory;
+  const sizes = new Map<number, number>(); // bounded by what one call allocates
+  memory._malloc = (bytes) => {
+    const at = malloc(bytes);
+    sizes.set(at, bytes);
+    return at;
+  };
+  memory._free = (at) => {
+    memory.HEAPU8.fill(0, at, at + (sizes.get(at) ?? 0));
+    sizes.delete(at);
+    free(at);
+  };
+}
 
 export interface KeyPair {
   readonly publicKey: Uint8Array;
@@ -27,7 +58,10 @@ export const utf8 = (text: string): Uint8Array => encoder.encode(text);
 
 /** BLAKE2b of `parts`, `size` bytes (16 to 64), keyed if `key` is given (16 to 64 bytes). */
 export function keyedHash(key: Uint8Array | null, parts: readonly Uint8Array[], size = 32): Uint8Array {
-  return sodium.crypto_generichash(size, concat(...parts), key);
+  const message = concat(...parts);
+  const digest = sodium.crypto_generichash(size, message, key);
+  message.fill(0);
+  return digest;
 }
 
 /** H("", ...): BLAKE2b-256. */
@@ -94,6 +128,17 @@ export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
 export const zero = (bytes: Uint8Array): void => {
   bytes.fill(0);
 };
+
+/**
+ * A secret in memory of its own; where it was is zeroed. V8 keeps short arrays in its heap, whose collector copies them and
+ * leaves the old copy: only what lies outside can be zeroed for good.
+ */
+export function settled(secret: Uint8Array): Uint8Array {
+  const own = new Uint8Array(new ArrayBuffer(secret.length));
+  own.set(secret);
+  zero(secret);
+  return own;
+}
 
 export const fromHex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 

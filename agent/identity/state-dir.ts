@@ -11,6 +11,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -50,6 +51,21 @@ export const STATE_FILE = {
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];
 
+/**
+ * The agent keeps no right to use other users' files, so one would fail it later, in the middle of a write.
+ * @throws WeftError E_STATE naming the first file that belongs to somebody else
+ */
+function checkOwners(path: string, uid: number): void {
+  for (const name of Object.values(STATE_FILE)) {
+    const file = lstatSync(join(path, name), { throwIfNoEntry: false });
+    if (file !== undefined && file.uid !== uid)
+      throw new WeftError(
+        'E_STATE',
+        `${join(path, name)} belongs to user ${file.uid}, this is user ${uid}: run chown -R ${uid} ${path}`,
+      );
+  }
+}
+
 export class StateDir {
   readonly path: string;
 
@@ -72,6 +88,7 @@ export class StateDir {
         );
       if (stat.mode & 0o077)
         throw new WeftError('E_STATE', `${path} is readable by others: run chmod 0700 ${path}`);
+      if (uid !== undefined) checkOwners(path, uid);
       return new StateDir(path);
     } catch (error) {
       if (error instanceof WeftError) throw error;

@@ -23,6 +23,7 @@ import {
   boxSeal,
   concat,
   keyedHash,
+  settled,
   toHex,
   utf8,
   xchachaOpen,
@@ -137,6 +138,11 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     this.#certs.clear();
   }
 
+  /** Zeroes the keys of the boxes to and from a member. */
+  forgetKeys(peer: string): void {
+    for (const direction of ['to', 'from']) this.#boxKeys.delete(`${direction} ${peer}`);
+  }
+
   /** From now on a leave gives up name, address and certificate. */
   release(): void {
     this.#released = true;
@@ -198,7 +204,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     const peerId = new Uint8Array(Buffer.from(peer, 'hex'));
     const own = identity.cert.nodeId;
     const ids = direction === 'to' ? [own, peerId] : [peerId, own];
-    const key = keyedHash(shared, [utf8('weft1 gossip'), identity.meshId, ...ids]);
+    const key = settled(keyedHash(shared, [utf8('weft1 gossip'), identity.meshId, ...ids]));
     shared.fill(0);
     this.#boxKeys.set(cacheKey, key);
     return key;

@@ -5,7 +5,7 @@
  *
  * Lanes 0 to 14 belong to transmit workers, lane 15 to control. Called by session-key.ts, indexes.ts, resets.ts.
  */
-import { keyedHash, utf8 } from '../identity/sodium.ts';
+import { keyedHash, settled, utf8 } from '../identity/sodium.ts';
 import { CONTROL_LANE } from './control.ts';
 import type { Suite } from './types.ts';
 
@@ -14,7 +14,7 @@ export const KEY_BYTES = 32;
 const LABEL = utf8('weft1 lane');
 
 export function laneKey(direction: Uint8Array, suite: Suite, lane: number): Uint8Array {
-  return keyedHash(direction, [LABEL, Uint8Array.of(suite, lane)]);
+  return settled(keyedHash(direction, [LABEL, Uint8Array.of(suite, lane)]));
 }
 
 /** All 16 lane keys, one after the other. */

@@ -2,7 +2,7 @@
  * The symmetric half of the Noise Protocol Framework, revision 34, §5.2, for 25519_ChaChaPoly_BLAKE2b: HASHLEN 64, BLOCKLEN
  * 128, temp_k and Split keys cut to 32 bytes. Called by noise.ts only. Never keeps a key after `wipe`.
  */
-import { chachaOpen, chachaSeal, keyedHash, zero } from '../identity/sodium.ts';
+import { chachaOpen, chachaSeal, keyedHash, settled, zero } from '../identity/sodium.ts';
 
 export const HASH_BYTES = 64;
 export const TAG_BYTES = 16;
@@ -20,7 +20,7 @@ function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
     outer[i]! ^= byte;
   }
   const digest = blake2b(inner, ...parts);
-  const out = blake2b(outer, digest);
+  const out = settled(blake2b(outer, digest));
   for (const secret of [inner, outer, digest]) zero(secret);
   return out;
 }
@@ -40,7 +40,7 @@ function hkdf(chainingKey: Uint8Array, input: Uint8Array, count: number): Uint8A
 
 /** The first 32 bytes in their own memory; the rest is zeroed. */
 function cut(output: Uint8Array): Uint8Array {
-  const key = output.slice(0, KEY_BYTES);
+  const key = settled(output.subarray(0, KEY_BYTES));
   zero(output);
   return key;
 }
@@ -62,9 +62,9 @@ export class SymmetricState {
   /** An independent copy: what is done to it does not touch this one. */
   clone(): SymmetricState {
     const copy = new SymmetricState(new Uint8Array(0));
-    copy.#chainingKey = this.#chainingKey.slice();
+    copy.#chainingKey = settled(this.#chainingKey.slice());
     copy.#hash = this.#hash.slice();
-    copy.#key = this.#key?.slice() ?? null;
+    copy.#key = this.#key === null ? null : settled(this.#key.slice());
     copy.#nonce = this.#nonce;
     return copy;
   }

@@ -9,7 +9,7 @@
  * Error contract: `read` and `write` work on a copy of the state. Null means that nothing has changed and that the
  * same handshake still accepts a genuine message. They throw only when called out of turn, which is a programming error.
  */
-import { dhKeyPair, type KeyPair, utf8, x25519, zero } from '../identity/sodium.ts';
+import { dhKeyPair, type KeyPair, settled, utf8, x25519, zero } from '../identity/sodium.ts';
 import { SymmetricState, TAG_BYTES } from './noise-symmetric.ts';
 
 type Token = 'e' | 's' | 'ee' | 'es' | 'se' | 'ss' | 'psk';
@@ -77,7 +77,7 @@ export class Handshake {
     this.#messages = pattern.messages;
     this.#initiator = options.initiator;
     this.#static = options.staticKeys;
-    this.#ephemeral = dhKeyPair(options.ephemeralSk.slice());
+    this.#ephemeral = dhKeyPair(settled(options.ephemeralSk.slice()));
     this.#remoteStatic = options.remoteStatic?.slice() ?? null;
     this.#usesPsk = pattern.messages.some((tokens) => tokens.includes('psk'));
     this.#psk = options.psk?.slice() ?? null;

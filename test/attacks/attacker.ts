@@ -31,6 +31,11 @@ export class Attacker {
     return this.#probe.ask<number>('seal', options);
   }
 
+  /** In hex: the keys that the victim seals with in lanes 0 and 15, then the one that it opens lane 0 with. */
+  sessionKeys(): Promise<readonly string[]> {
+    return this.#probe.ask<readonly string[]>('sessionKeys', {});
+  }
+
   prepare(options: JoinAttempt): Promise<void> {
     return this.#probe.ask('prepare', options);
   }

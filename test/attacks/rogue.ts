@@ -57,6 +57,8 @@ interface Lane {
   next: bigint;
 }
 
+/** Keys of the newest session as this side has them; bounded by the lanes. */
+let keys: string[] = [];
 let socket: Socket | null = null;
 let lane: Lane | null = null;
 let victim: Target | null = null;
@@ -154,9 +156,12 @@ async function handshake(
   const carryOut = (outputs: readonly SessionOutput[]): void => {
     for (const o of outputs) {
       if (o.kind === 'send') out.send(o.bytes, o.to.port, o.to.ip);
-      else if (o.kind === 'installReceive') carryOut(sessions.installed(performance.now(), o.token));
-      else if (o.kind === 'installTransmit') {
+      else if (o.kind === 'installReceive') {
+        keys = [toHex(o.laneKeys.slice(0, 32)), toHex(o.laneKeys.slice(15 * 32))];
+        carryOut(sessions.installed(performance.now(), o.token));
+      } else if (o.kind === 'installTransmit') {
         isDone = true;
+        keys.push(toHex(o.key));
         if (o.lane === 0) lane = { index: o.index, key: new SealingKey(o.suite, o.key), next: 0n };
       }
     }
@@ -216,6 +221,9 @@ async function seal({ plaintexts }: SealedFrames): Promise<number> {
   return plaintexts.length;
 }
 
+/** In hex: what the victim seals with in lanes 0 and 15, then what it opens lane 0 with. */
+const sessionKeys = (): string[] => keys;
+
 /** Only the first half of joining: keys and request on disk, as an attacker might copy them. */
 async function prepare({ stateDir, token, name }: JoinAttempt): Promise<void> {
   await sodiumReady;
@@ -238,4 +246,4 @@ async function finish({ stateDir, token, name, listen }: JoinAttempt): Promise<s
   }
 }
 
-serveProbe({ asStolen, asForged, seal, prepare, finish });
+serveProbe({ asStolen, asForged, seal, sessionKeys, prepare, finish });

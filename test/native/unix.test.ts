@@ -1,11 +1,13 @@
 /** Datagrams to UNIX sockets, as a service manager receives them; the receiver is Python, for Node has none. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { sendUnixDatagram } from 'tun-tap';
+import { peerCredentials, sendUnixDatagram } from 'tun-tap';
 import { NotifySocket } from '../packaging/notify-socket.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'weft-unix-'));
@@ -62,4 +64,28 @@ s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.bind(sys.argv[1]); print('u
   } finally {
     child.kill('SIGKILL');
   }
+});
+
+test('the kernel says who made a connection: process, user and all groups, as they were then', async () => {
+  const path = join(folder, 'peer');
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const script = `import os, socket, sys
+os.setgroups([7, 4711]); os.setgid(4712)
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+print(os.getpid(), flush=True); s.recv(1)`;
+  const child = spawn('python3', ['-c', script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [socket] = (await once(server, 'connection')) as [Socket & { _handle: { fd: number } }];
+  const { pid, uid, gids } = peerCredentials(socket._handle.fd);
+  assert.deepEqual([pid, uid, gids], [child.pid, 0, [4712, 7, 4711]]);
+  socket.destroy();
+  server.close();
+  await once(child, 'exit');
+});
+
+test('a descriptor that is no connection is an error with its code', () => {
+  assert.throws(() => peerCredentials(-1), { code: 'EBADF' });
+  const file = openSync('/dev/null', 'r');
+  assert.throws(() => peerCredentials(file), { code: 'ENOTSOCK' });
+  closeSync(file);
 });

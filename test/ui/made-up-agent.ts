@@ -50,6 +50,7 @@ export function madeUpAgent(hosts: number): Pick<AgentView, 'page' | 'pageFdb'> 
     members: { alive: hosts, total: hosts },
     offloads: [],
     workers: 1,
+    rights: { user: 0, capabilities: ['NET_ADMIN'], bounded: true, noNewPrivileges: true, coreDumps: false },
     problems: [],
     warnings: [],
   };

@@ -35,6 +35,7 @@ import { Metrics } from '../../agent/control/metrics.ts';
 import type { MetricsSnapshot, PeerMetrics } from '../../agent/control/metrics-source.ts';
 import type { PageFdbReport, PageReport } from '../../agent/control/page-types.ts';
 import { ControlServer } from '../../agent/control/server.ts';
+import { SocketGate } from '../../agent/control/socket-gate.ts';
 import { WeftError } from '../../agent/errors.ts';
 
 const NODE_ID = 'ab'.repeat(32);
@@ -97,6 +98,7 @@ export const SNAPSHOT: MetricsSnapshot = {
   udpSocketDrops: [{ socket: 'sealed', count: 0 }],
   identityExpirySec: 1_800_000_000,
   workerStalls: 0,
+  controlRefused: 0,
   configValid: true,
   configReadSec: 1_790_000_000,
   revocations: [{ kind: 'node', count: 2 }],
@@ -150,6 +152,13 @@ export class FakeAgent implements AgentView {
         { name: 'gso', on: false, why: 'switched off by offload.gso' },
       ],
       workers: 'single',
+      rights: {
+        user: 0,
+        capabilities: ['NET_ADMIN'],
+        bounded: true,
+        noNewPrivileges: true,
+        coreDumps: false,
+      },
       problems: ['no answer from gamma'],
       warnings: ['the underlay interface wg0 is itself a tunnel (wireguard): packets are wrapped twice'],
     };
@@ -350,6 +359,7 @@ export async function serveFakeAgent(): Promise<Served> {
   const metrics = new Metrics({ source: () => agent.metrics(), perPeer: 'auto', onError: onInternalError });
   const server = await ControlServer.start({
     socketPath: socket,
+    gate: new SocketGate(socket, () => {}),
     view: agent,
     metrics,
     clock: systemClock,

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '../../agent/clock.ts';
 import { ControlServer } from '../../agent/control/server.ts';
+import { SocketGate } from '../../agent/control/socket-gate.ts';
 import { WeftError } from '../../agent/errors.ts';
 import { type Served, serveFakeAgent } from './control-fake-agent.ts';
 
@@ -70,7 +71,7 @@ const failsWith = (code: string) => (error: unknown) => error instanceof WeftErr
 const FIELDS: Readonly<Record<string, readonly string[]>> = {
   '/v1/status': [
     'v name mesh address tap mac mtu mode encap vni state uptimeMs'.split(' '),
-    'offloads workers version nodeId endpoint peers members problems warnings'.split(' '),
+    'offloads workers rights version nodeId endpoint peers members problems warnings'.split(' '),
   ].flat(),
   '/v1/peers': ['v', 'peers'],
   '/v1/members': ['v', 'members'],
@@ -218,9 +219,29 @@ test('the socket file is 0660', () => {
   assert.equal(statSync(served.socket).mode & 0o777, 0o660);
 });
 
+test('a directory in which everybody could put another socket is refused, one like /tmp is not', async () => {
+  const open = join(served.folder, 'open');
+  mkdirSync(open);
+  chmodSync(open, 0o777);
+  await assert.rejects(start(join(open, 'weft.sock')), (error: Error) => {
+    assert.match(error.message, /writable by everybody/);
+    return failsWith('E_CONFIG')(error);
+  });
+  chmodSync(open, 0o1777);
+  await (await start(join(open, 'weft.sock'))).close();
+});
+
+test('who is at the other end decides, not only the mode of the file', () => {
+  const refused: unknown[] = [];
+  const gate = new SocketGate(served.socket, (peer) => void refused.push(peer));
+  assert.equal(gate.admits(new Socket()), false, 'a connection of which the kernel says nothing');
+  assert.deepEqual([gate.refused, refused], [1, [null]]);
+});
+
 const start = (socketPath: string) =>
   ControlServer.start({
     socketPath,
+    gate: new SocketGate(socketPath, () => {}),
     view: served.agent,
     metrics: served.metrics,
     clock: systemClock,

@@ -7,6 +7,15 @@ import { parseRuleset } from '../../agent/host/nft-ruleset.ts';
 
 export const NOW_MS = 1_800_000_000_000;
 
+/** Rights of an agent as it should be. */
+export const HELD: NonNullable<Examination['rights']> = {
+  of: 'agent',
+  held: new Set(['NET_ADMIN']),
+  others: 0,
+  boundsOthers: 0,
+  noNewPrivileges: true,
+};
+
 export const PEER: PeerReport = {
   name: 'beta',
   address: '10.80.0.2/24',
@@ -77,6 +86,7 @@ const STATUS: StatusReport = {
   members: { alive: 2, total: 2 },
   offloads: [],
   workers: 1,
+  rights: { user: 0, capabilities: ['NET_ADMIN'], bounded: true, noNewPrivileges: true, coreDumps: false },
   problems: [],
   warnings: [],
 };
@@ -104,7 +114,7 @@ export function healthy(more: Partial<Examination> = {}): Examination {
     isMember: true,
     kernelRelease: '6.1.0-18-amd64',
     tun: 'ok',
-    rights: { of: 'agent', held: new Set(['NET_ADMIN'] as const) },
+    rights: HELD,
     receiveMaxBytes: 8_388_608,
     sendMaxBytes: 8_388_608,
     links: [ETH0, WEFT0],

@@ -4,7 +4,7 @@ import type { Examination } from '../../agent/cli/doctor/examination.ts';
 import { formatFindings } from '../../agent/cli/doctor/finding.ts';
 import { judge } from '../../agent/cli/verbs/doctor.ts';
 import { WeftError } from '../../agent/errors.ts';
-import { ETH0, healthy, link, NOW_MS, PEER, RUNNING, WEFT0 } from './doctor-world.ts';
+import { ETH0, HELD, healthy, link, NOW_MS, PEER, RUNNING, WEFT0 } from './doctor-world.ts';
 
 test('a machine on which all is well has neither failure nor warning', () => {
   const report = judge(healthy());
@@ -37,7 +37,7 @@ const SPOILED: readonly [string, Partial<Examination>, string, 'warn' | 'fail', 
   ],
   [
     'a TUN device that this user may not open',
-    { tun: 'denied', running: null, rights: { of: 'this user', held: new Set() } },
+    { tun: 'denied', running: null, rights: { ...HELD, of: 'this user', held: new Set() } },
     'tun',
     'warn',
     /this user may not/,
@@ -50,7 +50,21 @@ const SPOILED: readonly [string, Partial<Examination>, string, 'warn' | 'fail', 
     /the path is narrow/,
   ],
   ['a TUN device without driver', { tun: 'no-driver' }, 'tun', 'fail', /driver/],
-  ['an agent without rights', { rights: { of: 'agent', held: new Set() } }, 'rights', 'fail', /NET_ADMIN/],
+  ['an agent without rights', { rights: { ...HELD, held: new Set() } }, 'rights', 'fail', /NET_ADMIN/],
+  [
+    'an agent with rights that it does not need',
+    { rights: { ...HELD, others: 2 } },
+    'rights',
+    'warn',
+    /does not need/,
+  ],
+  [
+    'an agent that could gain rights',
+    { rights: { ...HELD, noNewPrivileges: false } },
+    'rights',
+    'warn',
+    /does not need/,
+  ],
   [
     'small buffers',
     { sockets: [{ ...socket, receiveBufferBytes: 212_992 }] },

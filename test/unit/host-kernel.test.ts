@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Kernel } from '../../agent/host/kernel.ts';
 import { readLinks } from '../../agent/host/links.ts';
 import { readOffloads, readSrIov } from '../../agent/host/nic.ts';
-import { readCapabilities } from '../../agent/host/process-rights.ts';
+import { readRights } from '../../agent/host/process-rights.ts';
 import { routeTo } from '../../agent/host/routes.ts';
 import { probeTun } from '../../agent/host/tun-device.ts';
 import { parseUdpSockets, readUdpChecksumErrors } from '../../agent/host/udp-sockets.ts';
@@ -57,10 +57,21 @@ test('a virtual function is told from a physical one and from a card without SR-
 test('capabilities and checksum errors are read from /proc', () => {
   const snmp =
     'Ip: A B\nIp: 1 2\nUdp: InDatagrams NoPorts InErrors InCsumErrors\nUdp: 5 6 7 8\nUdpLite: X\nUdpLite: 1\n';
-  withFiles({ 'proc/7/status': 'Name:\tx\nCapEff:\t0000000000001000\n', 'proc/net/snmp': snmp }, (kernel) => {
-    assert.deepEqual([...(readCapabilities(kernel, 7) ?? [])], ['NET_ADMIN']);
-    assert.equal(readCapabilities(kernel, 8), null);
+  const thread = (held: string, noNewPrivileges: number): string =>
+    `Name:\tx\nCapInh:\t0000000000000000\nCapPrm:\t${held}\nCapEff:\t${held}\nCapBnd:\t0000000000201000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t${noNewPrivileges}\n`;
+  const main = thread('0000000000001000', 1);
+  const files = { 'proc/7/status': main, 'proc/7/task/7/status': main, 'proc/net/snmp': snmp };
+  withFiles(files, (kernel) => {
+    const rights = { held: new Set(['NET_ADMIN']), others: 0, boundsOthers: 1, noNewPrivileges: true };
+    assert.deepEqual(readRights(kernel, 7), rights);
+    assert.equal(readRights(kernel, 8), null);
     assert.equal(readUdpChecksumErrors(kernel), 8);
+  });
+  // One thread that kept what the others gave up is enough.
+  withFiles({ ...files, 'proc/7/task/9/status': thread('0000000000201400', 0) }, (kernel) => {
+    const rights = readRights(kernel, 7);
+    assert.deepEqual(rights?.held, new Set(['NET_BIND_SERVICE', 'NET_ADMIN']));
+    assert.deepEqual([rights?.others, rights?.noNewPrivileges], [1, false]);
   });
   withFiles({}, (kernel) => assert.equal(readUdpChecksumErrors(kernel), null));
 });

@@ -77,6 +77,16 @@ test('a directory of another user is refused with the command that mends it', ()
   }
 });
 
+test('a file of another user inside is named, with the command that mends it', () => {
+  const state = StateDir.open(fresh());
+  state.appendFile(STATE_FILE.admissions).append('x\n');
+  if (process.geteuid?.() !== 0) return;
+  chownSync(state.file(STATE_FILE.admissions), 12345, 0);
+  fails('E_STATE', /admissions\.log belongs to user 12345, this is user 0: run chown/, () =>
+    StateDir.open(state.path),
+  );
+});
+
 test('a file in the place of the directory, and a place that cannot be, are named', () => {
   const path = fresh();
   writeFileSync(path, 'x');

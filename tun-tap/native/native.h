@@ -18,5 +18,6 @@ int receive_register(napi_env env, napi_value exports);
 int inject_register(napi_env env, napi_value exports);
 int pair_register(napi_env env, napi_value exports);
 int unix_register(napi_env env, napi_value exports);
+int confine_register(napi_env env, napi_value exports);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * One datagram to a UNIX socket (unix(7)), which Node cannot send. It is how a service manager is told of a program's
- * state (sd_notify(3)). A name that begins with '@' is in the abstract namespace. Never waits for a full receiver.
+ * What Node cannot do with UNIX sockets (unix(7)): send one datagram, which is how a service manager is told of a program's
+ * state (sd_notify(3)), and ask who is at the other end of a connection. A name that begins with '@' is in the abstract
+ * namespace. Never waits for a full receiver.
  */
 #include "native.h"
 
@@ -12,6 +13,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+/* A peer in more groups is taken for a member of none of them. */
+#define MAX_GROUPS 1024
 
 /* More than sun_path holds, so that a name that does not fit is told apart. */
 #define NAME_TEXT 256
@@ -47,6 +54,29 @@ static napi_value send_unix_datagram(napi_env env, napi_callback_info info) {
   return value_int(env, error);
 }
 
+/* peerCredentials(fd) -> Uint32Array of pid, uid, gid and supplementary groups, as they were when the peer connected */
+static napi_value peer_credentials(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t fd;
+  struct ucred who;
+  gid_t groups[MAX_GROUPS];
+  socklen_t n = sizeof who, bytes = sizeof groups;
+  napi_value buffer, out;
+  uint32_t *words;
+  if (!args_read(env, info, 1, &a) || !args_int(env, a.at[0], &fd)) return NULL;
+  if (getsockopt((int)fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0) return throw_errno(env, "SO_PEERCRED", errno);
+  size_t count = getsockopt((int)fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) == 0 ? bytes / sizeof *groups : 0;
+  if (napi_create_arraybuffer(env, (3 + count) * sizeof *words, (void **)&words, &buffer) != napi_ok ||
+      napi_create_typedarray(env, napi_uint32_array, 3 + count, buffer, 0, &out) != napi_ok)
+    return NULL;
+  words[0] = (uint32_t)who.pid;
+  words[1] = who.uid;
+  words[2] = who.gid;
+  memcpy(words + 3, groups, count * sizeof *groups);
+  return out;
+}
+
 int unix_register(napi_env env, napi_value exports) {
-  return args_method(env, exports, "sendUnixDatagram", send_unix_datagram);
+  return args_method(env, exports, "sendUnixDatagram", send_unix_datagram) &&
+         args_method(env, exports, "peerCredentials", peer_credentials);
 }

@@ -13,7 +13,7 @@ import { Kernel } from '../../host/kernel.ts';
 import { type Link, readLinks } from '../../host/links.ts';
 import { type NftRuleset, readNftRuleset } from '../../host/nft-ruleset.ts';
 import { readOffloads, readSrIov, type SrIov } from '../../host/nic.ts';
-import { type Capability, readCapabilities } from '../../host/process-rights.ts';
+import { type ProcessRights, readRights } from '../../host/process-rights.ts';
 import { type Route, routeTo } from '../../host/routes.ts';
 import { probeTun, type TunState } from '../../host/tun-device.ts';
 import { readUdpChecksumErrors, readUdpSockets, type UdpSocketState } from '../../host/udp-sockets.ts';
@@ -62,7 +62,7 @@ export interface Examination {
   readonly kernelRelease: string | null;
   readonly tun: TunState;
   /** Of the agent if it runs and may be looked at, else of this process. */
-  readonly rights: { readonly of: 'agent' | 'this user'; readonly held: ReadonlySet<Capability> } | null;
+  readonly rights: (ProcessRights & { readonly of: 'agent' | 'this user' }) | null;
   readonly receiveMaxBytes: number | null;
   readonly sendMaxBytes: number | null;
   readonly links: readonly Link[] | null;
@@ -201,10 +201,10 @@ async function routesOf(kernel: Kernel, running: Running | null): Promise<PeerRo
 }
 
 function rightsOf(kernel: Kernel, agentPid: number | null): Examination['rights'] {
-  const agents = agentPid === null ? null : readCapabilities(kernel, agentPid);
-  if (agents !== null) return { of: 'agent', held: agents };
-  const own = readCapabilities(kernel, 'self');
-  return own === null ? null : { of: 'this user', held: own };
+  const agents = agentPid === null ? null : readRights(kernel, agentPid);
+  if (agents !== null) return { of: 'agent', ...agents };
+  const own = readRights(kernel, 'self');
+  return own === null ? null : { of: 'this user', ...own };
 }
 
 function newestOf(stateDir: string): number | null {

@@ -44,7 +44,16 @@ export function checkTun({ tun, running, rights }: Examination): Finding {
 
 export function checkRights({ rights }: Examination): Finding {
   if (rights === null) return warn('rights', 'capabilities cannot be read', 'mount /proc');
-  if (rights.held.has('NET_ADMIN')) return ok('rights', `${rights.of} has CAP_NET_ADMIN`);
+  if (rights.of === 'agent' && (rights.others > 0 || !rights.noNewPrivileges))
+    return warn(
+      'rights',
+      'the agent holds rights that it does not need',
+      'it is of an older version: restart it',
+    );
+  if (rights.held.has('NET_ADMIN')) {
+    const alone = rights.of === 'agent' ? ' and nothing that it does not need, in all its threads' : '';
+    return ok('rights', `${rights.of} has CAP_NET_ADMIN${alone}`);
+  }
   const fix = 'run as root or with AmbientCapabilities=CAP_NET_ADMIN';
   if (rights.of === 'agent') return fail('rights', 'the agent has no CAP_NET_ADMIN', fix);
   return warn('rights', 'this user has no CAP_NET_ADMIN, which an agent needs and some checks too', fix);
