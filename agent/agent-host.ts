@@ -450,7 +450,7 @@ export class Agent {
         peers: () => view.watchedPeers(),
         members: () => view.watchedMembers(),
         drops: () => dataPlane.drops(),
-        fdbMoves: () => dataPlane.total('receive', 'MOVES'),
+        fdbTotal: (of) => dataPlane.total('receive', of),
         fdbEntries: () => view.fdbEntries(),
       },
       events,

@@ -181,6 +181,8 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     fdbEntries: [...byVni].map(([vni, count]) => ({ vni, count })),
     fdbLimit: p.fdbLimit,
     fdbMoves: total('receive', 'MOVES'),
+    fdbFreezes: total('receive', 'FREEZES'),
+    fdbFrozen: remote.filter((e) => e.frozenForSec > 0).length,
     fdbEvictions: total('receive', 'EVICTIONS'),
     peers: peerMetrics(p),
     pathProbes: p.paths.counters.sent,

@@ -43,6 +43,7 @@ import type { WatchedMember, WatchedPeer } from './control/event-watch.ts';
 import type { MetricsSnapshot } from './control/metrics-source.ts';
 import type { PageFdbReport, PageReport } from './control/page-types.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
+import { HERE_SLOT } from './datapath/shared-tables.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { parseNodeState } from './identity/node-state.ts';
@@ -260,16 +261,25 @@ export class LiveView implements AgentView {
   fdbEntries(): FdbReport['entries'][number][] {
     const { dataPlane, peers } = this.#p;
     const { local, remote } = dataPlane.fdb();
+    const nameOf = (slot: number): string | null =>
+      slot < 0 || slot === HERE_SLOT ? null : (peers.bySlot(slot)?.name ?? `slot ${slot}`);
     const entry = (e: (typeof local)[number], peer: string | null): FdbReport['entries'][number] => ({
       mac: macText(e.macHi, e.macLo),
       vni: dataPlane.vniOf(e.segment),
       peer,
       ageMs: e.isStatic ? null : e.ageSec * 1000,
       static: e.isStatic,
+      frozen: e.frozenForSec > 0,
+      frozenMs: e.frozenForSec > 0 ? e.frozenForSec * 1000 : null,
+      rival: e.frozenForSec > 0 ? nameOf(e.rival) : null,
     });
+    // One that is frozen here is shown once, with what the other table knows of it.
+    const keptHere = new Set(
+      remote.flatMap((e) => (e.port === HERE_SLOT ? [macText(e.macHi, e.macLo)] : [])),
+    ); // bounded by fdb.limit
     return [
-      ...local.map((e) => entry(e, null)),
-      ...remote.map((e) => entry(e, peers.bySlot(e.port)?.name ?? `slot ${e.port}`)),
+      ...local.map((e) => entry(e, null)).filter(({ mac }) => !keptHere.has(mac)),
+      ...remote.map((e) => entry(e, nameOf(e.port))),
     ];
   }
 

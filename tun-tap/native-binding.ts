@@ -21,6 +21,7 @@ interface NativeTransmitter {
   ): void;
   setPlain(tunnel: number): void;
   setEndpoint(tunnel: number, ip: string, port: number): void;
+  divert(tunnel: number, words: Int32Array, at: number): void;
   clear(tunnel: number): void;
   readTap(fd: number): number;
   segmenting(enable: number): number;

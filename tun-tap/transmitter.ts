@@ -47,6 +47,8 @@ export interface SealedTunnel {
   readonly flags: number;
 }
 
+const NOWHERE = new Int32Array(0);
+
 export class Transmitter {
   readonly #native;
   /** By tunnel: the next counter of its current key, exact up to 2^52. */
@@ -91,6 +93,16 @@ export class Transmitter {
 
   setEndpoint(tunnel: number, ip: string, port: number): void {
     this.#native.setEndpoint(tunnel, ip, port);
+  }
+
+  /** Frames go to the address at `words[at]`, in the form of FrameBatch.from, until `comeBack` or `setEndpoint`. */
+  divert(tunnel: number, words: Int32Array, at: number): void {
+    this.#native.divert(tunnel, words, at);
+  }
+
+  /** Frames go to the tunnel's endpoint again. */
+  comeBack(tunnel: number): void {
+    this.#native.divert(tunnel, NOWHERE, -1);
   }
 
   /** Forgets endpoint and key; the key is zeroed. */

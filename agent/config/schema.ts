@@ -8,6 +8,9 @@
 import { z } from 'zod';
 import { canonicalIp, type Endpoint, parseEndpoint } from '../endpoint.ts';
 
+/** As long as the data path can tell (datapath/fdb-moves.ts). */
+const MAX_FREEZE_SEC = 86_400;
+
 export const SEALED_PORT = 7947;
 export const GOSSIP_PORT = 7946;
 /** Ports that belong to plain tunnels, never to sealed or gossip sockets. */
@@ -186,6 +189,18 @@ export const configSchema = z.strictObject({
       ageingSec: describe(
         z.int().min(10).max(86400).default(300),
         'A learned address that is silent this long is forgotten.',
+      ),
+      duplicateMoves: describe(
+        z.int().min(2).max(1000).default(5),
+        'The move between hosts, within `fdb.duplicate_window_sec`, that is one too many: two hosts claim the address, and the one that has it keeps it (RFC 7432).',
+      ),
+      duplicateWindowSec: describe(
+        z.int().min(2).max(1800).default(180),
+        'Time in which the moves of an address are counted, from the first.',
+      ),
+      duplicateFreezeSec: describe(
+        z.int().min(0).max(MAX_FREEZE_SEC).default(1800),
+        'How long an address that two hosts claim stays where it is; 0: it always goes where it was seen last.',
       ),
     })
     .prefault({}),

@@ -132,6 +132,12 @@ export interface FdbEntryReport {
   /** Since last seen as a source; null for static entries. */
   readonly ageMs: number | null;
   readonly static: boolean;
+  /** Two hosts claim it: it stays where it is. */
+  readonly frozen: boolean;
+  /** How long it still stays; null if it is not frozen. */
+  readonly frozenMs: number | null;
+  /** Who claims it too, as `peer`; null if it is not frozen, or if that is this host. */
+  readonly rival: string | null;
 }
 
 export interface VtepReport {
@@ -306,6 +312,7 @@ export type EventType =
   | 'member'
   | 'mtu'
   | 'mac-move'
+  | 'mac-frozen'
   | 'drop-burst'
   | 'admitted'
   | 'refused'

@@ -15,8 +15,8 @@ export interface Watched {
   /** Without this host. */
   members(): readonly WatchedMember[];
   drops(): readonly DropCount[];
-  /** Addresses that changed their peer so far. */
-  fdbMoves(): number;
+  /** Addresses so far that changed their peer, or that were frozen because two hosts claim them. */
+  fdbTotal(of: 'MOVES' | 'FREEZES'): number;
   /** In any order. */
   fdbEntries(): FdbReport['entries'];
 }
@@ -44,11 +44,15 @@ export class EventWatch {
   /** Peer by VNI and address; bounded by MAX_WATCHED_MACS. */
   #macs = new Map<string, string>();
   #moves: number;
+  #freezes: number;
+  /** VNI and address of those frozen at the last look; bounded by MAX_WATCHED_MACS. */
+  #frozen = new Set<string>();
 
   constructor(watched: Watched, ring: EventRing) {
     this.#watched = watched;
     this.#ring = ring;
-    this.#moves = watched.fdbMoves();
+    this.#moves = watched.fdbTotal('MOVES');
+    this.#freezes = watched.fdbTotal('FREEZES');
     for (const { direction, reason, count } of watched.drops())
       this.#drops.set(`${direction} ${reason}`, { count, toldAtLook: Number.NEGATIVE_INFINITY });
   }
@@ -116,12 +120,16 @@ export class EventWatch {
   }
 
   #lookAtMacs(): void {
-    const moves = this.#watched.fdbMoves();
+    const moves = this.#watched.fdbTotal('MOVES');
     const moved = moves - this.#moves;
-    if (moved === 0 && this.#look % FDB_EVERY_LOOKS === 0) return;
+    const freezes = this.#watched.fdbTotal('FREEZES');
+    if (moved === 0 && freezes === this.#freezes && this.#look % FDB_EVERY_LOOKS === 0) return;
     this.#moves = moves;
+    this.#freezes = freezes;
     const now = new Map<string, string>(); // bounded by MAX_WATCHED_MACS
-    for (const { mac, vni, peer } of this.#watched.fdbEntries()) {
+    const entries = this.#watched.fdbEntries();
+    this.#tellFrozen(entries);
+    for (const { mac, vni, peer } of entries) {
       if (peer !== null && now.size < MAX_WATCHED_MACS) now.set(`${vni} ${mac}`, peer);
     }
     let told = 0;
@@ -135,5 +143,20 @@ export class EventWatch {
     if (moved > told)
       this.#ring.add('mac-move', null, `${moved - told} ${told === 0 ? '' : 'more '}moves between peers`);
     this.#macs = now;
+  }
+
+  #tellFrozen(entries: FdbReport['entries']): void {
+    const now = new Set<string>(); // bounded by MAX_WATCHED_MACS
+    let told = 0;
+    for (const { mac, vni, peer, rival, frozenMs } of entries) {
+      if (frozenMs === null || now.size >= MAX_WATCHED_MACS) continue;
+      const key = `${vni} ${mac}`;
+      now.add(key);
+      if (this.#frozen.has(key) || told >= MAX_MOVES_TOLD) continue;
+      told += 1;
+      const text = `${peer ?? 'this host'} keeps it for ${Math.round(frozenMs / 1000)} s, ${rival ?? 'this host'} claims it too, vni ${vni}`;
+      this.#ring.add('mac-frozen', mac, text);
+    }
+    this.#frozen = now;
   }
 }

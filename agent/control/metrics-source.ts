@@ -23,6 +23,8 @@ export interface MetricsSnapshot {
   readonly fdbEntries: readonly { readonly vni: number; readonly count: number }[];
   readonly fdbLimit: number;
   readonly fdbMoves: number;
+  readonly fdbFreezes: number;
+  readonly fdbFrozen: number;
   readonly fdbEvictions: number;
 
   /** Bounded by mesh size. */

@@ -153,6 +153,20 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ fdbMoves }) => one(fdbMoves),
   },
   {
+    name: 'weft_fdb_freezes_total',
+    type: 'counter',
+    labels: [],
+    help: 'MAC addresses that were frozen where they were, because two hosts claim them.',
+    read: ({ fdbFreezes }) => one(fdbFreezes),
+  },
+  {
+    name: 'weft_fdb_frozen',
+    type: 'gauge',
+    labels: [],
+    help: 'MAC addresses that are frozen now.',
+    read: ({ fdbFrozen }) => one(fdbFrozen),
+  },
+  {
     name: 'weft_fdb_evictions_total',
     type: 'counter',
     labels: [],

@@ -3,6 +3,8 @@
  * acknowledged by its number once it has taken effect, which is what the install order of keys rests on.
  */
 
+import type { DuplicateRule } from './fdb-moves.ts';
+
 export type Command = { readonly seq: number } & (
   | {
       readonly op: 'installReceive';
@@ -87,7 +89,12 @@ export interface WorkerSettings {
   readonly sendFds: readonly number[];
   readonly eventFd: number;
   readonly maxSessions: number;
-  readonly fdb: { readonly ageingSec: number; readonly localLimit: number; readonly perPeerLimit: number };
+  readonly fdb: {
+    readonly ageingSec: number;
+    readonly localLimit: number;
+    readonly perPeerLimit: number;
+    readonly duplicates: DuplicateRule;
+  };
   /** UDP_SEGMENT when sending. */
   readonly segmenting: boolean;
   /** Neighbours of a flow become super-frames before they are written. */

@@ -66,3 +66,13 @@ export interface PeerCounters {
   readonly lastRxMs: number;
   readonly nextCounter: number;
 }
+
+/** As configured under `fdb`. */
+export interface FdbSettings {
+  readonly limit: number;
+  readonly perPeerLimit: number;
+  readonly ageingSec: number;
+  readonly duplicateMoves: number;
+  readonly duplicateWindowSec: number;
+  readonly duplicateFreezeSec: number;
+}

@@ -13,6 +13,7 @@ import { addressWords, readMessage } from './control-message.ts';
 import type {
   ControlMessage,
   Direction,
+  FdbSettings,
   MemberSettings,
   PeerCounters,
   ReceiveKey,
@@ -20,11 +21,13 @@ import type {
   TransmitKey,
 } from './data-plane-types.ts';
 import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
-import { createFdbCopy, createFdbMemory, Fdb, type FdbEntry, type FdbMemory } from './fdb.ts';
+import { createFdbCopy, createFdbMemory, Fdb, type FdbEntry, type FdbMemory, ONE_PORT } from './fdb.ts';
+import { duplicateRule } from './fdb-moves.ts';
 import { newestMs, readPeerCounters } from './peer-counters.ts';
 import { createRing, type RingMemory, RingReader } from './ring.ts';
 import {
   createSharedTables,
+  HERE_SLOT,
   MAX_SEGMENTS,
   MAX_SLOTS,
   P,
@@ -57,7 +60,7 @@ export interface DataPlaneOptions {
   readonly sendFds: readonly number[];
   readonly segmenting: boolean;
   readonly joining: boolean;
-  readonly fdb: { readonly limit: number; readonly perPeerLimit: number; readonly ageingSec: number };
+  readonly fdb: FdbSettings;
   readonly clock: Clock;
   /** A worker ended that should not have, or the TAP is gone. */
   readonly onFailure: (error: WeftError) => void;
@@ -99,22 +102,34 @@ export class DataPlane {
     this.#options = options;
     this.#tables = createSharedTables(options.tapFds.length * 2);
     this.#localMemory = createFdbMemory(LOCAL_LIMIT, 1);
-    this.#remoteMemory = createFdbMemory(options.fdb.limit, MAX_SLOTS);
-    const { ageingSec, perPeerLimit } = options.fdb;
-    this.#local = new Fdb({
-      memory: this.#localMemory,
+    this.#remoteMemory = createFdbMemory(options.fdb.limit, MAX_SLOTS + 1);
+    const { local, remote } = this.#fdbs(this.#localMemory, this.#remoteMemory);
+    this.#local = local;
+    this.#remote = remote;
+    this.#pool = new WorkerPool(options.onFailure);
+    this.#queues = new TapQueues(this.#pool, this.#tables, this.pairs);
+  }
+
+  /** Both tables over this memory. */
+  #fdbs(localMemory: FdbMemory, remoteMemory: FdbMemory): { readonly local: Fdb; readonly remote: Fdb } {
+    const { ageingSec, perPeerLimit } = this.#options.fdb;
+    const local = new Fdb({
+      memory: localMemory,
       generations: new Int32Array(1),
       ageingSec,
       perPortLimit: LOCAL_LIMIT,
+      ...ONE_PORT,
     });
-    this.#remote = new Fdb({
-      memory: this.#remoteMemory,
+    const remote = new Fdb({
+      memory: remoteMemory,
       generations: this.#tables.peerGeneration,
       ageingSec,
       perPortLimit: perPeerLimit,
+      duplicates: duplicateRule(this.#options.fdb),
+      local,
+      here: HERE_SLOT,
     });
-    this.#pool = new WorkerPool(options.onFailure);
-    this.#queues = new TapQueues(this.#pool, this.#tables, this.pairs);
+    return { local, remote };
   }
 
   /** Starts the workers; resolves when they take commands. */
@@ -176,7 +191,7 @@ export class DataPlane {
         plainFd: plainFds.length === 0 ? null : at(plainFds),
         sendFds: [at(sealedFds), ...sendFds.filter((_, i) => i % this.pairs === pair)],
         maxSessions: MAX_SESSIONS,
-        fdb: { ageingSec: fdb.ageingSec, localLimit: LOCAL_LIMIT, perPeerLimit: fdb.perPeerLimit },
+        fdb: { ...fdb, localLimit: LOCAL_LIMIT, duplicates: duplicateRule(fdb) },
         segmenting,
         joining,
       },
@@ -419,11 +434,7 @@ export class DataPlane {
 
   /** What trace.ts asks: the live tables, and copies of the FDBs that it may learn into. */
   traceWorld(): Pick<TraceWorld, 'tables' | 'local' | 'remote' | 'tunnels' | 'nowMs'> {
-    const { ageingSec, perPeerLimit } = this.#options.fdb;
-    const copy = (memory: FdbMemory, generations: Int32Array, perPortLimit: number): Fdb =>
-      new Fdb({ memory: createFdbCopy(memory), generations, ageingSec, perPortLimit });
-    const local = copy(this.#localMemory, new Int32Array(1), LOCAL_LIMIT);
-    const remote = copy(this.#remoteMemory, this.#tables.peerGeneration, perPeerLimit);
+    const { local, remote } = this.#fdbs(createFdbCopy(this.#localMemory), createFdbCopy(this.#remoteMemory));
     return { tables: this.#tables, local, remote, tunnels: this.#tunnels, nowMs: this.nowMs() };
   }
 

@@ -40,11 +40,12 @@ export const DROP = {
   noPeer: 33,
   superFrame: 34,
   revoked: 35,
+  macFrozen: 36,
 } as const;
 
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-export const DROP_COUNT = 36;
+export const DROP_COUNT = 37;
 
 export interface DropInfo {
   readonly label: string;
@@ -131,6 +132,11 @@ export const DROP_TABLE: readonly DropInfo[] = [
     why: 'A super-frame that cannot be cut: contradictory headers, or datagrams larger than the path takes.',
   },
   { label: 'revoked', directions: rx, why: 'From a host whose certificate was revoked.' },
+  {
+    label: 'mac_frozen',
+    directions: rx,
+    why: 'The source MAC is claimed by two hosts, and the other one keeps it for now.',
+  },
 ];
 
 /** The number of a label, or 0. */

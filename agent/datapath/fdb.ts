@@ -11,7 +11,22 @@
  * A 48-bit key in two words can tear, so SEQ is a seqlock: odd while a writer is inside, and a reader that saw it change
  * looks again. A writer claims SEQ by compare-exchange, which also keeps two receive workers apart. No thread deletes
  * another's entry: the main thread flushes a peer by raising its generation, which every hit compares.
+ *
+ * An address that moves too often is claimed by two hosts: it is frozen where it was (fdb-moves.ts). Where it was may be this
+ * host, which the remote table then says by the port `here`.
  */
+import {
+  countMoves,
+  type DuplicateRule,
+  FDB_FROZEN,
+  FDB_STATIC,
+  freeze,
+  frozenForSec,
+  isTooMany,
+  movesOf,
+  NO_FREEZE,
+  rivalOf,
+} from './fdb-moves.ts';
 
 export const ENTRY_STRIDE = 8;
 const BUCKET_ENTRIES = 8;
@@ -23,8 +38,6 @@ const PORT = 4;
 const GENERATION = 5;
 const SEEN = 6;
 const FLAGS = 7;
-/** Never aged, moved or evicted. */
-export const FDB_STATIC = 1;
 /** A reader gives up after so many torn reads and treats the address as unknown. */
 const MAX_RETRIES = 16;
 /** A writer that was put off the CPU inside an entry is waited for this long at a time, */
@@ -32,8 +45,17 @@ const PIN_WAIT_MS = 1;
 /** and so often: a thread that died inside is given up. */
 const MAX_PIN_TRIES = 2000;
 
-/** What `learn` did. */
-export const LEARN = { known: 0, added: 1, moved: 2, evicted: 3, conflict: 4, full: 5 } as const;
+/** What `learn` did. `froze` is the first refusal of a freeze, `frozen` each further one. */
+export const LEARN = {
+  known: 0,
+  added: 1,
+  moved: 2,
+  evicted: 3,
+  conflict: 4,
+  full: 5,
+  froze: 6,
+  frozen: 7,
+} as const;
 
 export interface FdbMemory {
   readonly words: Int32Array;
@@ -62,7 +84,15 @@ export interface FdbOptions {
   readonly generations: Int32Array;
   readonly ageingSec: number;
   readonly perPortLimit: number;
+  readonly duplicates: DuplicateRule;
+  /** Addresses behind this host's own TAP, which may claim what is in this table; null: none can. */
+  readonly local: Fdb | null;
+  /** The port that stands for this host in an entry that is frozen here; -1 without `local`. */
+  readonly here: number;
 }
+
+/** For a table of one port, whose addresses cannot move. */
+export const ONE_PORT = { duplicates: NO_FREEZE, local: null, here: -1 } as const;
 
 export class Fdb {
   readonly #words: Int32Array;
@@ -71,7 +101,10 @@ export class Fdb {
   readonly #bucketMask: number;
   readonly #ageingSec: number;
   readonly #perPortLimit: number;
-  /** Flags of the entry that the latest successful `lookup` found. */
+  readonly #rule: DuplicateRule;
+  readonly #local: Fdb | null;
+  readonly #here: number;
+  /** Of the entry that the latest successful `lookup` found: FDB_STATIC, FDB_FROZEN, or 0. */
   foundFlags = 0;
   /** Seconds at which it was last seen. */
   foundSeen = 0;
@@ -82,6 +115,9 @@ export class Fdb {
     this.#generations = options.generations;
     this.#ageingSec = options.ageingSec;
     this.#perPortLimit = options.perPortLimit;
+    this.#rule = options.duplicates;
+    this.#local = options.local;
+    this.#here = options.here;
     this.#bucketMask = this.#words.length / (ENTRY_STRIDE * BUCKET_ENTRIES) - 1;
   }
 
@@ -94,10 +130,15 @@ export class Fdb {
   /** True if the entry at `at` neither aged out nor was flushed. */
   #isLive(at: number, nowSec: number): boolean {
     const w = this.#words;
-    if ((w[at + FLAGS]! & FDB_STATIC) !== 0) return true;
-    return (
-      nowSec - w[at + SEEN]! < this.#ageingSec && w[at + GENERATION] === this.#generations[w[at + PORT]!]
-    );
+    const marks = w[at + FLAGS]! & (FDB_STATIC | FDB_FROZEN);
+    if ((marks & FDB_STATIC) !== 0) return true;
+    const kept = marks !== 0 && this.#isFrozen(w[at + FLAGS]!, nowSec);
+    const fresh = nowSec - w[at + SEEN]! < this.#ageingSec && w[at + PORT] !== this.#here;
+    return (kept || fresh) && w[at + GENERATION] === this.#generations[w[at + PORT]!];
+  }
+
+  #isFrozen(flags: number, nowSec: number): boolean {
+    return frozenForSec(flags, nowSec, this.#rule) > 0;
   }
 
   /** Port of an address, or -1. Hot path: any thread. */
@@ -117,12 +158,18 @@ export class Fdb {
         if ((seq & 1) !== 0 || Atomics.load(w, at + SEQ) !== seq) continue;
         if (!match) break;
         if (!live) return -1;
-        this.foundFlags = flags;
+        this.foundFlags = this.#marksOf(flags, nowSec);
         this.foundSeen = seen;
         return port;
       }
     }
     return -1;
+  }
+
+  /** What of an entry's flags holds now. */
+  #marksOf(flags: number, nowSec: number): number {
+    const marks = flags & (FDB_STATIC | FDB_FROZEN);
+    return marks === FDB_FROZEN && !this.#isFrozen(flags, nowSec) ? 0 : marks;
   }
 
   /** Claims an entry for writing; false when another writer is inside. */
@@ -183,7 +230,8 @@ export class Fdb {
 
   /**
    * Notes that `port` is where an address was seen. Returns a LEARN code: `conflict` for an address that is static at
-   * another port (nothing changes), `full` when the port has all it may have or another writer is inside. Hot path.
+   * another port and `froze` or `frozen` for one that two hosts claim (nothing changes), `full` when the port has all it may
+   * have or another writer is inside. Hot path.
    */
   learn(segment: number, hi: number, lo: number, port: number, nowSec: number): number {
     const w = this.#words;
@@ -195,20 +243,7 @@ export class Fdb {
       const live = this.#isLive(known, nowSec);
       const same = w[known + PORT] === port && live;
       if (same && w[known + SEEN] === nowSec) return LEARN.known;
-      if (!this.#claim(known)) return LEARN.full;
-      // Asked again inside: another writer may have put another address here, or pinned this one.
-      const ours =
-        w[known + SEGMENT] === segment + 1 &&
-        w[known + MAC_HI] === hi &&
-        w[known + MAC_LO] === lo &&
-        (w[known + FLAGS]! & FDB_STATIC) === 0;
-      if (ours) {
-        if (same) w[known + SEEN] = nowSec;
-        else this.#fill(known, segment, hi, lo, port, nowSec, 0);
-      }
-      this.#release(known);
-      if (!ours) return LEARN.full;
-      return same ? LEARN.known : live ? LEARN.moved : LEARN.added;
+      return this.#renew(known, segment, hi, lo, port, nowSec, live);
     }
     if (this.#perPort[port]! >= this.#perPortLimit) return LEARN.full;
     const at = this.#room(start, nowSec);
@@ -216,10 +251,91 @@ export class Fdb {
     const evicts = w[at + SEGMENT] !== 0 && this.#isLive(at, nowSec);
     if (!this.#claim(at)) return LEARN.full;
     const pinned = (w[at + FLAGS]! & FDB_STATIC) !== 0; // by another writer, meanwhile
-    if (!pinned) this.#fill(at, segment, hi, lo, port, nowSec, 0);
+    if (!pinned) this.#fill(at, segment, hi, lo, port, nowSec, this.#firstMark(segment, hi, lo, nowSec));
     this.#release(at);
     if (pinned) return LEARN.full;
     return evicts ? LEARN.evicted : LEARN.added;
+  }
+
+  /** An address that has an entry was seen: elsewhere, again after a time, or for the first time in a new second. */
+  #renew(
+    at: number,
+    segment: number,
+    hi: number,
+    lo: number,
+    port: number,
+    nowSec: number,
+    live: boolean,
+  ): number {
+    const w = this.#words;
+    const flags = w[at + FLAGS]!;
+    const place = w[at + PORT]!;
+    const same = live && place === port;
+    const frozen = live && this.#isFrozen(flags, nowSec);
+    if (frozen && !same) return LEARN.frozen;
+    if (!this.#claim(at)) return LEARN.full;
+    // Asked again inside: another writer may have put another address here, pinned or frozen this one.
+    const ours =
+      w[at + SEGMENT] === segment + 1 &&
+      w[at + MAC_HI] === hi &&
+      w[at + MAC_LO] === lo &&
+      w[at + PORT] === place &&
+      w[at + FLAGS] === flags;
+    let code: number = LEARN.full;
+    if (ours && frozen) {
+      w[at + SEEN] = nowSec;
+      code = LEARN.known;
+    } else if (ours && same) code = this.#seenAgain(at, segment, hi, lo, port, nowSec);
+    else if (ours && live) code = this.#move(at, segment, hi, lo, port, nowSec);
+    else if (ours) {
+      this.#fill(at, segment, hi, lo, port, nowSec, this.#firstMark(segment, hi, lo, nowSec));
+      code = LEARN.added;
+    }
+    this.#release(at);
+    return code;
+  }
+
+  /** Another peer claims an address; the claim that is one too many is refused. */
+  #move(at: number, segment: number, hi: number, lo: number, port: number, nowSec: number): number {
+    const w = this.#words;
+    const flags = countMoves(w[at + FLAGS]!, nowSec, 1, this.#rule);
+    if (isTooMany(movesOf(flags, nowSec, this.#rule), this.#rule)) {
+      w[at + FLAGS] = freeze(nowSec, port);
+      return LEARN.froze;
+    }
+    this.#fill(at, segment, hi, lo, port, nowSec, flags);
+    return LEARN.moved;
+  }
+
+  /** The peer that has an address shows it again. If this host's own TAP showed it meanwhile, it went there and came back. */
+  #seenAgain(at: number, segment: number, hi: number, lo: number, port: number, nowSec: number): number {
+    const w = this.#words;
+    // A freeze that is over: its seconds would read as new ones some day.
+    if ((w[at + FLAGS]! & FDB_FROZEN) !== 0) w[at + FLAGS] = 0;
+    if (this.#seenHere(segment, hi, lo, nowSec) <= w[at + SEEN]!) {
+      w[at + SEEN] = nowSec;
+      return LEARN.known;
+    }
+    const flags = countMoves(w[at + FLAGS]!, nowSec, 2, this.#rule);
+    const moves = movesOf(flags, nowSec, this.#rule);
+    w[at + SEEN] = nowSec;
+    w[at + FLAGS] = flags;
+    if (!isTooMany(moves, this.#rule)) return LEARN.known;
+    // An odd number: this host had it first, and the peer's first claim was one move.
+    if ((moves & 1) !== 0) this.#fill(at, segment, hi, lo, this.#here, nowSec, freeze(nowSec, port));
+    else w[at + FLAGS] = freeze(nowSec, -1);
+    return LEARN.froze;
+  }
+
+  /** FLAGS of an address that is new here: if this host has it, that is its first move. */
+  #firstMark(segment: number, hi: number, lo: number, nowSec: number): number {
+    return this.#seenHere(segment, hi, lo, nowSec) < 0 ? 0 : countMoves(0, nowSec, 1, this.#rule);
+  }
+
+  /** When an address was last seen behind this host's own TAP; -1: it is not there. */
+  #seenHere(segment: number, hi: number, lo: number, nowSec: number): number {
+    const local = this.#local;
+    return local !== null && local.lookup(segment, hi, lo, nowSec) >= 0 ? local.foundSeen : -1;
   }
 
   /**
@@ -283,6 +399,8 @@ export class Fdb {
         port: w[at + PORT]!,
         ageSec: nowSec - w[at + SEEN]!,
         isStatic: (w[at + FLAGS]! & FDB_STATIC) !== 0,
+        frozenForSec: frozenForSec(w[at + FLAGS]!, nowSec, this.#rule),
+        rival: rivalOf(w[at + FLAGS]!),
       };
       if ((seq & 1) === 0 && Atomics.load(w, at + SEQ) === seq) entries.push(entry);
     }
@@ -298,4 +416,8 @@ export interface FdbEntry {
   readonly port: number;
   readonly ageSec: number;
   readonly isStatic: boolean;
+  /** Two hosts claim it: it stays here for so long; 0 for any other. */
+  readonly frozenForSec: number;
+  /** Port that was refused when it froze; -1: this host. Of a frozen entry only. */
+  readonly rival: number;
 }

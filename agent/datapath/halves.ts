@@ -5,7 +5,7 @@
 import { createFrameBatch, GRO_MAX_DATAGRAMS, Receiver, Transmitter } from 'tun-tap';
 import type { CaptureMemory } from './capture-ring.ts';
 import { type Ack, type Command, receiveRow, transmitRow, type WorkerSettings } from './commands.ts';
-import { Fdb, type FdbMemory } from './fdb.ts';
+import { Fdb, type FdbMemory, ONE_PORT } from './fdb.ts';
 import { ReceivePath } from './receive.ts';
 import type { RingMemory } from './ring.ts';
 import { selfTest } from './self-test.ts';
@@ -65,6 +65,7 @@ export class TransmitHalf implements Half {
       generations: new Int32Array(1),
       ageingSec: settings.fdb.ageingSec,
       perPortLimit: settings.fdb.localLimit,
+      ...ONE_PORT,
     });
     this.#transmitter = transmitter;
     this.#local = local;
@@ -92,10 +93,14 @@ export class TransmitHalf implements Half {
       this.#transmitter.setSealed(c.slot, c);
       c.key.fill(0);
     } else if (c.op === 'setPlain') this.#transmitter.setPlain(c.slot);
-    else if (c.op === 'setEndpoint') this.#transmitter.setEndpoint(c.slot, c.ip, c.port);
-    else if (c.op === 'offloads') this.#transmitter.setSegmenting(c.segmenting);
-    else if (c.op === 'clearTransmit') this.#transmitter.clear(c.slot);
-    else if (c.op === 'sweep') {
+    else if (c.op === 'setEndpoint') {
+      this.#path.settled(c.slot);
+      this.#transmitter.setEndpoint(c.slot, c.ip, c.port);
+    } else if (c.op === 'offloads') this.#transmitter.setSegmenting(c.segmenting);
+    else if (c.op === 'clearTransmit') {
+      this.#path.settled(c.slot);
+      this.#transmitter.clear(c.slot);
+    } else if (c.op === 'sweep') {
       this.#local.sweep(secondsOf(clock), () => true);
       tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = this.#transmitter.segmentingRefused;
     }

@@ -35,6 +35,7 @@ import {
 } from './capture-ring.ts';
 import { DROP } from './drop.ts';
 import { type Fdb, LEARN } from './fdb.ts';
+import { FDB_STATIC } from './fdb-moves.ts';
 import { decodeGeneve, type GeneveFields } from './geneve.ts';
 import { clampMss, SUM } from './mss-clamp.ts';
 import { R, RING_SLOT_BYTES, type RingMemory, ringClaim, ringMeta, ringPublish, SIGHTED } from './ring.ts';
@@ -53,6 +54,7 @@ import {
   TOTALS_STRIDE,
 } from './shared-tables.ts';
 import { ETHERNET_BYTES } from './transmit.ts';
+import { grantTrial } from './trial.ts';
 import type { VtepTable } from './vtep-table.ts';
 import { decodeVxlan, PARTIAL_BIT, VXLAN_HEADER_BYTES } from './vxlan.ts';
 
@@ -170,7 +172,7 @@ export class ReceivePath {
 
   /**
    * The newest packet of its lane, from the sender's listening port: if that is elsewhere now, the main thread hears of it
-   * and asks there whether it is so. Nothing changes here.
+   * and asks there whether it is so; until it knows, a little may go there (trial.ts).
    */
   #sight(i: number, at: number, wireBytes: number): void {
     const { batch, tables, ring, clock } = this.#p;
@@ -182,8 +184,15 @@ export class ReceivePath {
     let moved = port !== batch.from[from + 1];
     for (let k = 2; k < FROM_STRIDE; k++)
       moved = moved || tables.peerFrom[known + k] !== batch.from[from + k];
-    if (!moved || port === 0 || clock[0]! - this.#sightedMs < SIGHTING_GAP_MS) return;
-    const claimed = ringClaim(ring, true);
+    if (!moved) {
+      // It speaks from home again.
+      if (tables.trialBytes[slot]! > 0) Atomics.store(tables.trialBytes, slot, 0);
+      return;
+    }
+    if (port === 0) return;
+    const asks = clock[0]! - this.#sightedMs >= SIGHTING_GAP_MS;
+    grantTrial(tables, slot, batch.from, from, wireBytes, asks);
+    const claimed = asks ? ringClaim(ring, true) : -1;
     if (claimed < 0) return;
     this.#sightedMs = clock[0]!;
     const meta = ringMeta(claimed);
@@ -301,9 +310,13 @@ export class ReceivePath {
     if ((tables.peerFlags[slot]! & PEER_BRIDGE) !== 0) {
       const learned = remote.learn(segment, hi, lo, slot, nowSec);
       if (learned === LEARN.conflict) return DROP.macSpoof;
+      if (learned >= LEARN.froze) {
+        if (learned === LEARN.froze) tables.totals[totals + T.FREEZES]! += 1;
+        return DROP.macFrozen;
+      }
       if (learned === LEARN.moved) tables.totals[totals + T.MOVES]! += 1;
       else if (learned === LEARN.evicted) tables.totals[totals + T.EVICTIONS]! += 1;
-    } else if (remote.lookup(segment, hi, lo, nowSec) !== slot || remote.foundFlags === 0) {
+    } else if (remote.lookup(segment, hi, lo, nowSec) !== slot || remote.foundFlags !== FDB_STATIC) {
       return DROP.macSpoof;
     }
     const peer = (worker * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;

@@ -22,12 +22,13 @@ import {
 } from 'tun-tap';
 import { createCaptureRing } from './capture-ring.ts';
 import type { Command, CommandBody, WorkerSettings } from './commands.ts';
-import { createFdbMemory, Fdb } from './fdb.ts';
+import { createFdbMemory, Fdb, ONE_PORT } from './fdb.ts';
 import { ReceiveHalf, TransmitHalf } from './halves.ts';
 import { BAD_FRAME, CONTROL, FAR, FRAMES, INDEX, NEAR, OWN } from './rehearsal-frames.ts';
 import { createRing } from './ring.ts';
 import {
   createSharedTables,
+  HERE_SLOT,
   PEER_BRIDGE,
   PEER_PLAIN,
   PEER_PRESENT,
@@ -98,18 +99,28 @@ export class Rehearsal {
     this.#port = listener.port;
     this.#otherFd = unused.fd;
     this.#eventFd = eventFd;
+    const localFdb = asInWorker(createFdbMemory(64, 8));
     const remote = new Fdb({
-      memory: asInWorker(createFdbMemory(64, 8)),
+      memory: asInWorker(createFdbMemory(64, HERE_SLOT + 1)),
       generations: tables.peerGeneration,
       ageingSec: like.fdb.ageingSec,
       perPortLimit: like.fdb.perPeerLimit,
+      duplicates: like.fdb.duplicates,
+      local: new Fdb({
+        memory: localFdb,
+        generations: new Int32Array(1),
+        ageingSec: like.fdb.ageingSec,
+        perPortLimit: like.fdb.localLimit,
+        ...ONE_PORT,
+      }),
+      here: HERE_SLOT,
     });
     const parts = {
       settings,
       tables,
       ring: asInWorker(createRing()),
       capture: asInWorker(createCaptureRing()),
-      localFdb: asInWorker(createFdbMemory(64, 8)),
+      localFdb,
       remote,
       clock: this.#clock,
       batchFrames: BATCH_FRAMES,

@@ -7,6 +7,8 @@ import { FROM_STRIDE } from 'tun-tap';
 
 /** Peers and plain endpoints, by slot. */
 export const MAX_SLOTS = 1024;
+/** In the FDB of addresses behind peers: behind this host itself, although peers claim it (fdb-moves.ts). */
+export const HERE_SLOT = MAX_SLOTS;
 /** Segments (VNIs) on this host. */
 export const MAX_SEGMENTS = 16;
 /** Pairs of directions, each with its own lane (PROTOCOL: lanes 0 to 14). */
@@ -56,14 +58,15 @@ export const T = {
   MSS_CLAMPED: 14,
   /** Transmit row: sockets on which the kernel refused UDP_SEGMENT. Receive row: 1 when the TAP refused a super-frame. */
   REFUSED: 15,
+  FREEZES: 16,
 } as const;
-export const TOTAL_DROPS = 16;
-export const TOTALS_STRIDE = 64;
+export const TOTAL_DROPS = 24;
+export const TOTALS_STRIDE = 128;
 
 export interface SharedTables {
   /** Flags by slot. */
   readonly peerFlags: Int32Array;
-  /** By slot; raised by the main thread to forget every address learned behind the peer. */
+  /** By slot, HERE_SLOT included; raised by the main thread to forget every address learned behind the peer. */
   readonly peerGeneration: Int32Array;
   /** By slot; set by a transmit worker that had a frame and no session, cleared by the main thread. */
   readonly peerWanted: Int32Array;
@@ -73,6 +76,15 @@ export interface SharedTables {
   readonly peerSpread: Int32Array;
   /** By slot, as FrameBatch.from: where packets of the peer's listening port come from; port 0: nowhere yet. Written by the main thread. */
   readonly peerFrom: Int32Array;
+  /**
+   * A peer's address that nothing has proven yet (trial.ts). By slot: the address as FrameBatch.from, the bytes that may still go
+   * there, and a number that is odd while the address is being written; and one word that counts grants. Written by receive
+   * workers; transmit workers take bytes.
+   */
+  readonly trialFrom: Int32Array;
+  readonly trialBytes: Int32Array;
+  readonly trialSeq: Int32Array;
+  readonly trialSignal: Int32Array;
   /** By slot; 1: the path to the peer swallows what leaves as one message of several datagrams. Written by the main thread. */
   readonly peerSingly: Int32Array;
   /** By slot; set by a transmit worker when the kernel said EMSGSIZE, cleared by the main thread. */
@@ -97,11 +109,15 @@ const doubles = (n: number): Float64Array => new Float64Array(new SharedArrayBuf
 export function createSharedTables(rows: number): SharedTables {
   return {
     peerFlags: ints(MAX_SLOTS),
-    peerGeneration: ints(MAX_SLOTS),
+    peerGeneration: ints(MAX_SLOTS + 1),
     peerWanted: ints(MAX_SLOTS),
     peerPacketLimit: ints(MAX_SLOTS),
     peerSpread: ints(MAX_SLOTS),
     peerFrom: ints(MAX_SLOTS * FROM_STRIDE),
+    trialFrom: ints(MAX_SLOTS * FROM_STRIDE),
+    trialBytes: ints(MAX_SLOTS),
+    trialSeq: ints(MAX_SLOTS),
+    trialSignal: ints(1),
     peerSingly: ints(MAX_SLOTS),
     peerTooBig: ints(MAX_SLOTS),
     peerSegments: ints(MAX_SLOTS),

@@ -4,10 +4,11 @@
  */
 import { DROP } from './drop.ts';
 import { LEARN } from './fdb.ts';
+import { FDB_STATIC } from './fdb-moves.ts';
 import { frameSummary } from './frame-summary.ts';
 import { ipOffset, isLaterFragment, transportOffset } from './inner-packet.ts';
 import { clampMss, SUM } from './mss-clamp.ts';
-import { PEER_BRIDGE, PEER_PRESENT, S, SEGMENT_STRIDE } from './shared-tables.ts';
+import { HERE_SLOT, PEER_BRIDGE, PEER_PRESENT, S, SEGMENT_STRIDE } from './shared-tables.ts';
 import { macHi, macLo, macOf, type Traced, TraceNotes, type TraceWorld } from './trace.ts';
 import { ETHERNET_BYTES, MIN_FRAME_BYTES } from './transmit.ts';
 
@@ -68,11 +69,19 @@ function admit(
     return notes.end('source', DROP.macSpoof, `${mac} is this host's own address`);
   const nowSec = (world.nowMs / 1000) | 0;
   const holder = remote.lookup(SEGMENT, hi, lo, nowSec);
-  const pinned = holder >= 0 && remote.foundFlags !== 0;
+  const pinned = holder >= 0 && remote.foundFlags === FDB_STATIC;
   if ((tables.peerFlags[slot]! & PEER_BRIDGE) !== 0) {
     const learned = remote.learn(SEGMENT, hi, lo, slot, nowSec);
     if (learned === LEARN.conflict)
       return notes.end('source', DROP.macSpoof, `${mac} belongs to ${world.nameOf(holder)} (static entry)`);
+    if (learned >= LEARN.froze) {
+      const keeper = holder === HERE_SLOT ? 'this host' : world.nameOf(holder);
+      return notes.end(
+        'source',
+        DROP.macFrozen,
+        `${mac} is frozen: ${keeper} has it and ${name} claims it too`,
+      );
+    }
     notes.pass('source', `${name} may bridge`);
     notes.pass('learn', `${mac} ${LEARNED[learned] ?? ''}${pinned ? ' (static entry)' : ''}`);
   } else if (holder !== slot || !pinned) {

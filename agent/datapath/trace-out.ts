@@ -7,10 +7,11 @@ import { D, DESC_STRIDE } from 'tun-tap';
 import { formatEndpoint } from '../endpoint.ts';
 import { DROP } from './drop.ts';
 import { LEARN } from './fdb.ts';
+import { FDB_STATIC } from './fdb-moves.ts';
 import { frameSummary } from './frame-summary.ts';
 import { clampMss, SUM } from './mss-clamp.ts';
 import { packetBytes } from './packet-size.ts';
-import { MAX_SLOTS, PEER_PLAIN, S, SEGMENT_STRIDE } from './shared-tables.ts';
+import { HERE_SLOT, MAX_SLOTS, PEER_PLAIN, S, SEGMENT_STRIDE } from './shared-tables.ts';
 import { macHi, macLo, macOf, type Traced, TraceNotes, type TraceWorld } from './trace.ts';
 import { ETHERNET_BYTES, MIN_FRAME_BYTES } from './transmit.ts';
 
@@ -71,10 +72,17 @@ function decide(world: TraceWorld, notes: TraceNotes, frame: Uint8Array, nowSec:
   }
   const slot = remote.lookup(SEGMENT, hi, lo, nowSec);
   if (slot >= 0) {
-    const isStatic = remote.foundFlags !== 0;
+    const stays = remote.foundFlags !== 0;
+    const kind = remote.foundFlags === FDB_STATIC ? 'static entry' : 'frozen entry';
+    if (stays && slot === HERE_SLOT)
+      return notes.end(
+        'lookup',
+        DROP.local,
+        `${mac} is behind this TAP itself (${kind}: a peer claims it too)`,
+      );
     const seen = remote.foundSeen;
-    const entry = `${isStatic ? 'static entry' : `learned ${nowSec - seen} s ago`}, slot ${slot}`;
-    if (!isStatic && local.lookup(SEGMENT, hi, lo, nowSec) >= 0 && local.foundSeen > seen)
+    const entry = `${stays ? kind : `learned ${nowSec - seen} s ago`}, slot ${slot}`;
+    if (!stays && local.lookup(SEGMENT, hi, lo, nowSec) >= 0 && local.foundSeen > seen)
       return notes.end(
         'lookup',
         DROP.local,

@@ -40,6 +40,7 @@ import { clampMss, SUM } from './mss-clamp.ts';
 import { BIG_FRAME_BYTES, packetBytes, resegment } from './packet-size.ts';
 import { PacketTooBig } from './packet-too-big.ts';
 import {
+  HERE_SLOT,
   MAX_SLOTS,
   P,
   PEER_COUNTER_STRIDE,
@@ -51,6 +52,7 @@ import {
   TOTAL_DROPS,
   TOTALS_STRIDE,
 } from './shared-tables.ts';
+import { Trials } from './trial.ts';
 import { encodeVxlan } from './vxlan.ts';
 
 /** Copies prepared before they are sent; a flood to more peers than this goes out in several sends. */
@@ -58,6 +60,9 @@ export const MAX_ENTRIES = 4096;
 /** Ethernet header and two tags. */
 export const ETHERNET_BYTES = 14 + 8;
 export const MIN_FRAME_BYTES = 14;
+
+/** Most that a frame of one packet grows by: encapsulation, header and tag. */
+const SEALED_EXTRA_BYTES = GENEVE_HEADER_BYTES + 16 + 16;
 
 /** Drop reason of each SEND status. */
 const DROP_OF_SEND = new Uint8Array(16);
@@ -90,6 +95,7 @@ export class TransmitPath {
   readonly #p: TransmitParts;
   readonly #entries = new Int32Array(MAX_ENTRIES * E_STRIDE);
   readonly #tooBigAnswer = new PacketTooBig();
+  readonly #trials: Trials;
   #count = 0;
   /** Somebody captures; read once per batch. */
   #capturing = false;
@@ -98,6 +104,12 @@ export class TransmitPath {
 
   constructor(parts: TransmitParts) {
     this.#p = parts;
+    this.#trials = new Trials(parts.tables, parts.transmitter);
+  }
+
+  /** The peer's endpoint is set or forgotten: what was tried is over. */
+  settled(slot: number): void {
+    this.#trials.end(slot);
   }
 
   /** One batch. Returns frames read; negative when the TAP is gone. */
@@ -106,6 +118,7 @@ export class TransmitPath {
     const n = transmitter.readTap(tapFd);
     const nowSec = (clock[0]! / 1000) | 0;
     this.#capturing = isCapturing(this.#p.capture);
+    this.#trials.follow();
     for (let i = 0; i < n; i++) {
       const drop = this.#frame(i, nowSec);
       if (drop === DROP.none) continue;
@@ -148,10 +161,11 @@ export class TransmitPath {
     }
     const slot = remote.lookup(this.#segment, dstHi, dstLo, nowSec);
     if (slot >= 0) {
-      // An address that came back behind this TAP is in both tables; the later sighting is true.
-      const isStatic = remote.foundFlags !== 0;
+      // An address that came back behind this TAP is in both tables; the later sighting is true, unless it is pinned or frozen.
+      const stays = remote.foundFlags !== 0;
+      if (stays && slot === HERE_SLOT) return DROP.local;
       const seen = remote.foundSeen;
-      if (!isStatic && local.lookup(this.#segment, dstHi, dstLo, nowSec) >= 0 && local.foundSeen > seen)
+      if (!stays && local.lookup(this.#segment, dstHi, dstLo, nowSec) >= 0 && local.foundSeen > seen)
         return DROP.local;
       const limit = tables.peerPacketLimit[slot]!;
       this.#clampSyn(at, limit);
@@ -256,16 +270,30 @@ export class TransmitPath {
 
   #queue(i: number, slot: number): void {
     if (this.#count === MAX_ENTRIES) this.#flush();
+    const trial = this.#trials.active !== 0 && this.#trials.has(slot) && this.#affords(i, slot);
     const { batch, tables, sendingSockets } = this.#p;
     const at = this.#count * E_STRIDE;
     const spread =
-      sendingSockets > 0 && ((tables.peerFlags[slot]! & PEER_PLAIN) !== 0 || tables.peerSpread[slot] === 1);
+      sendingSockets > 0 &&
+      !trial &&
+      ((tables.peerFlags[slot]! & PEER_PLAIN) !== 0 || tables.peerSpread[slot] === 1);
     this.#entries[at + E.FRAME] = i;
     this.#entries[at + E.TUNNEL] = slot;
     this.#entries[at + E.SOCKET] = spread
       ? 1 + (batch.desc[i * DESC_STRIDE + D.FLOW_HASH]! % sendingSockets)
       : 0;
     this.#count++;
+  }
+
+  /** Whether the frame may go to the trial address of its peer; if not, it and all that follow go home. */
+  #affords(i: number, slot: number): boolean {
+    const { batch } = this.#p;
+    const at = i * DESC_STRIDE;
+    const isOne = (batch.desc[at + D.GSO]! & 0xff) === 0;
+    if (isOne && this.#trials.spend(slot, batch.desc[at + D.LEN]! + SEALED_EXTRA_BYTES)) return true;
+    if (this.#count > 0) this.#flush();
+    this.#trials.end(slot);
+    return false;
   }
 
   #flush(): void {

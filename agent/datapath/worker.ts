@@ -9,11 +9,11 @@ import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_
 import { setTapQueue } from 'tun-tap';
 import type { CaptureMemory } from './capture-ring.ts';
 import type { Ack, Command, WorkerSettings } from './commands.ts';
-import { Fdb, type FdbMemory } from './fdb.ts';
+import { Fdb, type FdbMemory, ONE_PORT } from './fdb.ts';
 import { type Half, ReceiveHalf, TransmitHalf } from './halves.ts';
 import { Rehearsal } from './rehearsal.ts';
 import type { RingMemory } from './ring.ts';
-import type { SharedTables } from './shared-tables.ts';
+import { HERE_SLOT, type SharedTables } from './shared-tables.ts';
 import { COMMANDS, WorkerLoop } from './worker-loop.ts';
 
 export interface WorkerStart {
@@ -36,11 +36,21 @@ const ENOUGH_TURNS = 3000;
 
 const { settings, tables, ring, capture, localFdb, remoteFdb, port } = workerData as WorkerStart;
 const clock = new Float64Array(16);
+const { ageingSec, localLimit, perPeerLimit, duplicates } = settings.fdb;
 const remote = new Fdb({
   memory: remoteFdb,
   generations: tables.peerGeneration,
-  ageingSec: settings.fdb.ageingSec,
-  perPortLimit: settings.fdb.perPeerLimit,
+  ageingSec,
+  perPortLimit: perPeerLimit,
+  duplicates,
+  local: new Fdb({
+    memory: localFdb,
+    generations: new Int32Array(1),
+    ageingSec,
+    perPortLimit: localLimit,
+    ...ONE_PORT,
+  }),
+  here: HERE_SLOT,
 });
 // Before the halves, whose objects then have the shapes that its code is compiled for.
 let rehearsal = rehearse();

@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Fdb, type FdbMemory, LEARN } from '../../agent/datapath/fdb.ts';
+import type { DuplicateRule } from '../../agent/datapath/fdb-moves.ts';
 
 export const ADDRESSES = 4096;
 export const THREADS = 3;
@@ -20,6 +21,8 @@ export interface ThreadTask {
   /** 0 or 1 writes, 2 reads. */
   readonly role: number;
   readonly steps: number;
+  /** With a freeze after few moves, or none at all. */
+  readonly duplicates: DuplicateRule;
   /** One word: how many threads are ready. */
   readonly ready: Int32Array;
 }
@@ -31,9 +34,13 @@ export interface ThreadResult {
   readonly added: number;
   readonly moved: number;
   readonly evicted: number;
+  /** Claims that were refused. */
+  readonly frozen: number;
   /** Pins that were refused. */
   readonly unpinned: number;
 }
+
+const ALONE = { local: null, here: -1 } as const;
 
 export const hiOf = (address: number): number => (address * 40503) & 0xffff;
 export const loOf = (address: number): number => Math.imul(address + 1, 0x9e3779b1);
@@ -48,9 +55,16 @@ function meet(ready: Int32Array): void {
 
 /** Steps of xorshift, so that the threads need no memory and no clock. */
 function work(task: ThreadTask): ThreadResult {
-  const { memory, generations, role, steps, ready } = task;
+  const { memory, generations, role, steps, ready, duplicates } = task;
   meet(ready);
-  const fdb = new Fdb({ memory, generations, ageingSec: AGEING_SEC, perPortLimit: 1 << 20 });
+  const fdb = new Fdb({
+    memory,
+    generations,
+    ageingSec: AGEING_SEC,
+    perPortLimit: 1 << 20,
+    duplicates,
+    ...ALONE,
+  });
   const counts = new Float64Array(8);
   let torn = 0;
   let found = 0;
@@ -83,6 +97,7 @@ function work(task: ThreadTask): ThreadResult {
     added: count(LEARN.added),
     moved: count(LEARN.moved),
     evicted: count(LEARN.evicted),
+    frozen: count(LEARN.froze) + count(LEARN.frozen),
     unpinned,
   };
 }

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { closeFd, createFrameBatch, D, injectFrame, openPair, SLOT_BYTES, Transmitter } from 'tun-tap';
 import type { WorkerSettings } from '../../agent/datapath/commands.ts';
+import { NO_FREEZE } from '../../agent/datapath/fdb-moves.ts';
 import { Rehearsal } from '../../agent/datapath/rehearsal.ts';
 
 const settings = (mode: 'sealed' | 'plain'): WorkerSettings => ({
@@ -18,7 +19,7 @@ const settings = (mode: 'sealed' | 'plain'): WorkerSettings => ({
     maxSessions: 8,
   },
   plainFd: mode === 'plain' ? -1 : null,
-  fdb: { ageingSec: 300, localLimit: 1024, perPeerLimit: 1024 },
+  fdb: { ageingSec: 300, localLimit: 1024, perPeerLimit: 1024, duplicates: NO_FREEZE },
   ...{ segmenting: true, joining: true },
 });
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;

@@ -36,6 +36,7 @@ const INDEX = 0x1230;
 const SUITE = 2;
 const SEALED_PORT = 7947;
 const TAP = 'weft0';
+const DUPLICATES = { duplicateMoves: 5, duplicateWindowSec: 180, duplicateFreezeSec: 1800 } as const;
 
 let plane: DataPlane | null = null;
 
@@ -54,7 +55,7 @@ async function start(end: DataPlaneEnd): Promise<void> {
     sendFds: plain === null ? [] : [plain.fd],
     segmenting: true,
     joining: true,
-    fdb: { limit: 8192, perPeerLimit: 1024, ageingSec: 300 },
+    fdb: { limit: 8192, perPeerLimit: 1024, ageingSec: 300, ...DUPLICATES },
     clock: systemClock,
     onFailure: (error) => {
       throw error;

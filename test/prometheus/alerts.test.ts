@@ -118,11 +118,20 @@ const FAULTS: readonly Fault[] = [
     },
   },
   {
-    name: 'one address speaks behind two hosts in turn',
+    name: 'guests move between two hosts all the time, none often enough to be frozen',
     alerts: ['WeftMacFlapping'],
     cause: (fires) => {
       let turn = 0;
-      return during(() => speak(turn++ % 2, ['02:5e:00:00:02:01']), 150, fires);
+      const guest = (): string => `02:5e:00:00:02:${((turn >> 2) & 255).toString(16).padStart(2, '0')}`;
+      return during(() => speak(turn++ % 2, [guest()]), 150, fires);
+    },
+  },
+  {
+    name: 'one address speaks behind two hosts in turn',
+    alerts: ['WeftDuplicateMac'],
+    cause: (fires) => {
+      let turn = 0;
+      return during(() => speak(turn++ % 2, ['02:5e:00:00:03:01']), 150, fires);
     },
   },
   {

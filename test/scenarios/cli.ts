@@ -41,11 +41,12 @@ export async function runScenario(scenario: Scenario, runs: number, isShort: boo
   try {
     await scenario.prepare?.(world);
     for (let i = 0; i < runs; i++) {
+      world.notes.splice(0);
       try {
         all.push(await scenario.run(world));
         held++;
       } catch (error) {
-        failures.push(error instanceof Error ? error.message : String(error));
+        failures.push([error instanceof Error ? error.message : String(error), ...world.notes].join('; '));
         if (error instanceof Broken) all.push(error.values);
         // What a broken run leaves behind must not break the next one.
         await world.remove();

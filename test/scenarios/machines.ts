@@ -1,18 +1,14 @@
-/** Machines with a wrong clock, a damaged disk, devices that go away, and addresses that move or multiply. */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+/** Machines with a wrong clock, many rekeys, devices that go away; and the soak. */
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FdbReport } from '../../agent/control/api-types.ts';
 import { CHILD_ENV } from '../../agent/lab/command.ts';
 import { Host } from '../../agent/lab/host.ts';
-import { BROADCAST, FrameSender, frame } from '../netns/frames.ts';
-import { seeded } from '../netns/impairments.ts';
-import { iperf, Recording, reachable } from '../netns/programs.ts';
-import { Broken, must, type Scenario, type World } from './scenario.ts';
+import { iperf, reachable } from '../netns/programs.ts';
+import { fdCount, rssKb } from './process.ts';
+import { must, type Scenario, type World } from './scenario.ts';
 import { monotonicMs, resumedAfterMs } from './stream.ts';
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-// --- clock ---------------------------------------------------------------------------------------------------------
 
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
 
@@ -117,142 +113,6 @@ const farFuture: Scenario = {
   },
 };
 
-// --- addresses -----------------------------------------------------------------------------------------------------
-
-async function placeOf(world: World, mac: string): Promise<string | null> {
-  const { entries } = await world.mesh.host(0).api.get<FdbReport>('/v1/fdb');
-  return entries.find((entry) => entry.mac === mac)?.peer ?? null;
-}
-
-const randomMac = (random: () => number): string =>
-  `02:5f:${Array.from({ length: 4 }, () =>
-    Math.floor(random() * 256)
-      .toString(16)
-      .padStart(2, '0'),
-  ).join(':')}`;
-
-const announce = (sender: FrameSender, macs: readonly string[]): Promise<void> =>
-  sender.frames({
-    device: 'weft0',
-    frames: macs.map((from) => frame({ to: BROADCAST, from, size: 60 })),
-  });
-
-let guests = 0;
-const migration: Scenario = {
-  number: '22',
-  title: 'a guest moves from behind one host to behind another and announces itself once',
-  criterion: 'new place known within 1 s',
-  mesh: { hosts: 3 },
-  async run(world) {
-    const senders = [1, 2].map((i) => new FrameSender(world.namespace(i)));
-    try {
-      const guest = randomMac(seeded(++guests));
-      const [one, two] = senders;
-      if (one === undefined || two === undefined) throw new Error('no sender');
-      await announce(one, [guest]);
-      await world.timed('learned', 5000, async () => (await placeOf(world, guest)) === 'host2');
-      await sleep(1000);
-      await announce(two, [guest]);
-      const values = {
-        'new place ms': await world.timed(
-          'moved',
-          15_000,
-          async () => (await placeOf(world, guest)) === 'host3',
-        ),
-      };
-      must(values['new place ms'] <= 1000, 'too late', values);
-      return values;
-    } finally {
-      await Promise.all(senders.map((sender) => sender.stop()));
-    }
-  },
-};
-
-const rssKb = (pid: number | null): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-const fdCount = (pid: number | null): number => readdirSync(`/proc/${pid}/fd`).length;
-
-const macFlood: Scenario = {
-  number: '24',
-  title: '100,000 random source addresses from one bridge holder (short: 10,000)',
-  criterion: "another host's guest stays known, memory grows by less than 20 MB",
-  mesh: { hosts: 3 },
-  async run(world) {
-    const senders = [1, 2].map((i) => new FrameSender(world.namespace(i)));
-    try {
-      const random = seeded(24);
-      const guests = Array.from({ length: 20 }, () => randomMac(random));
-      await senders[1]?.frames({
-        device: 'weft0',
-        frames: guests.map((from) => frame({ to: BROADCAST, from, size: 60 })),
-      });
-      await world.timed('learned', 5000, async () => (await placeOf(world, guests[19] ?? '')) === 'host3');
-      const { pid } = world.mesh.host(0);
-      const beforeKb = rssKb(pid);
-      for (let i = 0; i < (world.isShort ? 5 : 50); i++) {
-        const macs = Array.from({ length: 2000 }, () => randomMac(random));
-        const [flooder] = senders;
-        if (flooder !== undefined) await announce(flooder, macs);
-      }
-      await sleep(500);
-      const { entries } = await world.mesh.host(0).api.get<FdbReport>('/v1/fdb');
-      const kept = guests.filter((mac) => entries.some((e) => e.mac === mac && e.peer === 'host3')).length;
-      const values = {
-        'guests kept of 20': kept,
-        'memory grew MB': (rssKb(pid) - beforeKb) / 1024,
-        'table entries': entries.length,
-      };
-      must(kept === 20 && values['memory grew MB'] < 20, 'the flood did harm', values);
-      return values;
-    } finally {
-      await Promise.all(senders.map((sender) => sender.stop()));
-    }
-  },
-};
-
-const replay: Scenario = {
-  number: '28',
-  title: 'everything that a host received is sent to it again, several times',
-  criterion: 'not one accepted, live traffic loses nothing',
-  mesh: { hosts: 2 },
-  async run(world) {
-    // A checksum that the cable's other end would have finished is wrong in a copy.
-    await world.mesh.runOk(0, ['ethtool', '-K', 'eth0', 'tx', 'off']);
-    const recording = await Recording.start(world.namespace(1), 'eth0', world.mesh.folder, {
-      direction: 'in',
-      filter: 'udp port 7947',
-    });
-    const first = await world.stream(0, 1);
-    await sleep(2000);
-    const before = await world.stop(first);
-    const captured = (await recording.stop()).filter((packet) => packet.length < 1500);
-    const attacker = new FrameSender(world.mesh.topology.router);
-    try {
-      const refusedBefore = await world.mesh.metric(1, 'weft_dropped_frames_total', { reason: 'replay' });
-      const stream = await world.stream(0, 1);
-      const rounds = world.isShort ? 3 : 20;
-      for (let i = 0; i < rounds; i++) {
-        await attacker.frames({ device: world.mesh.host(1).node.routerInterface, frames: captured });
-        await sleep(100);
-      }
-      const report = await world.stop(stream);
-      const refused =
-        (await world.mesh.metric(1, 'weft_dropped_frames_total', { reason: 'replay' })) - refusedBefore;
-      const values = {
-        replayed: captured.length * rounds,
-        'refused as replay': refused,
-        accepted: report.duplicates,
-        'live lost': report.lost,
-      };
-      must(before.received > 0 && captured.length > 1000, 'nothing was captured', values);
-      must(values.accepted + values['live lost'] === 0 && refused > captured.length, 'hurt', values);
-      return values;
-    } finally {
-      await attacker.stop();
-    }
-  },
-};
-
 const countRekey: Scenario = {
   number: '3',
   title: 'new keys after 65,536 packets of a lane, at full speed for 15 s',
@@ -277,96 +137,6 @@ const countRekey: Scenario = {
       'Mbit/s': bitsPerSec / 1e6,
     };
     must(values['auth drops'] === 0 && values.rekeys >= (world.isShort ? 1 : 3), 'hurt', values);
-    return values;
-  },
-};
-
-// --- disks and devices ---------------------------------------------------------------------------------------------
-
-let damages = 0;
-const damagedState: Scenario = {
-  number: '31a',
-  title: 'a state file cut or garbled at a random place, 17 times',
-  criterion: 'starts as the same host, or refuses in one line; never a new identity',
-  mesh: { hosts: 2 },
-  async run(world) {
-    const host = world.mesh.host(1);
-    const { nodeId } = await host.api.get<{ nodeId: string }>('/v1/status');
-    await host.stop();
-    const copy = join(world.mesh.folder, 'intact');
-    cpSync(host.stateDir, copy, { recursive: true });
-    let started = 0;
-    let refused = 0;
-    try {
-      for (let i = 0; i < (world.isShort ? 3 : 17); i++) {
-        const random = seeded(3100 + damages++);
-        rmSync(host.stateDir, { recursive: true });
-        cpSync(copy, host.stateDir, { recursive: true });
-        const what = damage(host.stateDir, random);
-        host.start(['run']);
-        const isUp = await host.ready().then(
-          () => true,
-          () => false,
-        );
-        if (isUp) {
-          const now = await host.api.get<{ nodeId: string }>('/v1/status');
-          if (now.nodeId !== nodeId) throw new Broken(`${what}: another identity`, {});
-          started++;
-        } else {
-          const said = host.logTail(1);
-          if (!/^weft: .+/.test(said) || /\n\s+at /.test(host.logTail(3)))
-            throw new Broken(`${what}: it said ${JSON.stringify(host.logTail(3))}`, {});
-          refused++;
-        }
-        await host.stop();
-      }
-    } finally {
-      await host.stop();
-      rmSync(host.stateDir, { recursive: true });
-      cpSync(copy, host.stateDir, { recursive: true });
-      rmSync(copy, { recursive: true });
-      host.start(['run']);
-      await host.ready();
-    }
-    return { started, refused };
-  },
-};
-
-function damage(folder: string, random: () => number): string {
-  const files = readdirSync(folder).filter((name) => statSync(join(folder, name)).isFile());
-  const name = files[Math.floor(random() * files.length)] ?? '';
-  const path = join(folder, name);
-  const bytes = readFileSync(path);
-  const at = Math.floor(random() * Math.max(1, bytes.length));
-  const isCut = random() < 0.5;
-  if (isCut) writeFileSync(path, bytes.subarray(0, at));
-  else {
-    bytes[at] = (bytes[at] ?? 0) ^ (1 + Math.floor(random() * 255));
-    writeFileSync(path, bytes);
-  }
-  return `${name} ${isCut ? 'cut' : 'garbled'} at ${at} of ${bytes.length}`;
-}
-
-const killDuringStart: Scenario = {
-  number: '31b',
-  title: 'killed at a random moment of its first second, 10 times',
-  criterion: 'starts again as the same host each time',
-  mesh: { hosts: 2 },
-  async run(world) {
-    const host = world.mesh.host(1);
-    const { nodeId } = await host.api.get<{ nodeId: string }>('/v1/status');
-    const random = seeded(31);
-    for (let i = 0; i < (world.isShort ? 3 : 10); i++) {
-      await host.kill();
-      host.start(['run']);
-      await sleep(random() * 1200);
-    }
-    await host.kill();
-    host.start(['run']);
-    await host.ready();
-    const now = await host.api.get<{ nodeId: string }>('/v1/status');
-    const values = { 'whole ms': await world.timed('whole', 20_000, () => world.isWhole([0, 1])) };
-    must(now.nodeId === nodeId, 'another identity', values);
     return values;
   },
 };
@@ -481,11 +251,6 @@ export const MACHINES: readonly Scenario[] = [
   countRekey,
   together,
   ...(existsSync(FAKETIME) ? [clockJumps, wrongClockAtStart, farFuture] : []),
-  migration,
-  macFlood,
-  replay,
-  damagedState,
-  killDuringStart,
   flap,
   tapGone,
   soak,

@@ -2,7 +2,7 @@
 import { Relay } from '../netns/relay.ts';
 import { transfer } from '../netns/traffic.ts';
 import { loss, moved, oneWay, partition } from './faults.ts';
-import { must, type Scenario, type World } from './scenario.ts';
+import { must, receiveDrops, type Scenario, type World } from './scenario.ts';
 import { monotonicMs, resumedAfterMs } from './stream.ts';
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -33,9 +33,6 @@ const steady: Scenario = {
     return values;
   },
 };
-
-const receiveDrops = async (world: World, index: number, reason: string): Promise<number> =>
-  world.mesh.metric(index, 'weft_dropped_frames_total', { direction: 'receive', reason });
 
 const rekey: Scenario = {
   number: '2',

@@ -5,6 +5,7 @@
  */
 
 import { Mesh, type MeshOptions, overlayOf } from '../netns/mesh.ts';
+import { gapsOf, grown, type Tally, tallyOf } from './losses.ts';
 import { monotonicMs, Stream, type StreamReport } from './stream.ts';
 
 /** One run's values; times in milliseconds, counts as they are. */
@@ -38,8 +39,10 @@ export class World {
   /** Shorter than the table says, for the test run. */
   readonly isShort: boolean;
   addresses: string[] = [];
-  /** Streams under way; bounded by what one scenario starts. */
-  readonly #streams = new Set<Stream>();
+  /** Streams under way, and what had been dropped when they began; bounded by what one scenario starts. */
+  readonly #streams = new Map<Stream, { readonly pps: number; readonly before: Tally }>();
+  /** What was lost in this run, and where; bounded by the streams of one run. */
+  readonly notes: string[] = [];
   #port = 9300;
 
   constructor(mesh: Mesh, isShort: boolean) {
@@ -70,14 +73,18 @@ export class World {
   async stream(from: number, to: number, pps = 1000): Promise<Stream> {
     this.#port = 9300 + ((this.#port - 9299) % 500);
     const target = { namespace: this.namespace(to), address: this.addresses[to] ?? '' };
+    const before = await tallyOf(this.mesh);
     const stream = await Stream.start(this.namespace(from), target, { port: this.#port, pps });
-    this.#streams.add(stream);
+    this.#streams.set(stream, { pps, before });
     return stream;
   }
 
   async stop(stream: Stream): Promise<StreamReport> {
     const report = await stream.stop();
+    const began = this.#streams.get(stream);
     this.#streams.delete(stream);
+    if (began !== undefined && report.lost > 0)
+      this.notes.push(`lost ${gapsOf(report, began.pps)}; ${grown(began.before, await tallyOf(this.mesh))}`);
     return report;
   }
 
@@ -116,7 +123,11 @@ export class World {
   }
 
   async remove(): Promise<void> {
-    for (const stream of this.#streams) stream.kill();
+    for (const stream of this.#streams.keys()) stream.kill();
     await this.mesh.remove();
   }
 }
+
+/** Drops of a host on receive so far, for one reason. */
+export const receiveDrops = (world: World, index: number, reason: string): Promise<number> =>
+  world.mesh.metric(index, 'weft_dropped_frames_total', { direction: 'receive', reason });

@@ -1,4 +1,6 @@
 /** Every scenario, in the order of the reliability table. */
+import { ADDRESSES } from './addresses.ts';
+import { DISKS } from './disks.ts';
 import { MACHINES } from './machines.ts';
 import { NETWORKS } from './networks.ts';
 import { RESTARTS } from './restarts.ts';
@@ -6,6 +8,10 @@ import type { Scenario } from './scenario.ts';
 
 const order = (number: string): number => Number.parseInt(number, 10);
 
-export const SCENARIOS: readonly Scenario[] = [...NETWORKS, ...MACHINES, ...RESTARTS].sort(
-  (a, b) => order(a.number) - order(b.number),
-);
+export const SCENARIOS: readonly Scenario[] = [
+  ...NETWORKS,
+  ...MACHINES,
+  ...ADDRESSES,
+  ...DISKS,
+  ...RESTARTS,
+].sort((a, b) => order(a.number) - order(b.number));

@@ -60,6 +60,7 @@ export function madeUpAgent(hosts: number): Pick<AgentView, 'page' | 'pageFdb'> 
     peer: others[i % others.length] ?? null,
     ageMs: i,
     static: false,
+    ...{ frozen: false, frozenMs: null, rival: null },
   }));
   return {
     async page() {

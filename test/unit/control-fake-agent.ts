@@ -40,6 +40,8 @@ import { WeftError } from '../../agent/errors.ts';
 
 const NODE_ID = 'ab'.repeat(32);
 
+const CALM = { frozen: false, frozenMs: null, rival: null };
+
 export const PEER_METRICS: PeerMetrics = {
   peer: 'beta',
   state: 'up',
@@ -71,6 +73,8 @@ export const SNAPSHOT: MetricsSnapshot = {
   fdbEntries: [{ vni: 1, count: 4 }],
   fdbLimit: 8192,
   fdbMoves: 1,
+  fdbFreezes: 1,
+  fdbFrozen: 1,
   fdbEvictions: 0,
   peers: [
     PEER_METRICS,
@@ -201,8 +205,8 @@ export class FakeAgent implements AgentView {
     return {
       v: 1,
       entries: [
-        { mac: '02:00:00:00:00:02', vni: 1, peer: 'beta', ageMs: null, static: true },
-        { mac: '02:00:00:00:00:01', vni: 1, peer: null, ageMs: 3000, static: false },
+        { mac: '02:00:00:00:00:02', vni: 1, peer: 'beta', ageMs: null, static: true, ...CALM },
+        { mac: '02:00:00:00:00:01', vni: 1, peer: null, ageMs: 3000, static: false, ...CALM },
       ],
     };
   }

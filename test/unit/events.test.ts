@@ -79,6 +79,9 @@ class World {
   members: WatchedMember[] = []; // bounded by the test
   dropped = 1000;
   moves = 0;
+  freezes = 0;
+  /** Of every address that there is. */
+  frozenMs: number | null = null;
   macs: [string, string | null][] = []; // bounded by the test
   readonly ring = new EventRing(handClock().clock);
   readonly watch = new EventWatch(
@@ -86,8 +89,12 @@ class World {
       peers: () => this.peers,
       members: () => this.members,
       drops: () => [{ direction: 'receive', reason: 'auth', count: this.dropped }],
-      fdbMoves: () => this.moves,
-      fdbEntries: () => this.macs.map(([mac, peer]) => ({ mac, vni: 1, peer, ageMs: 0, static: false })),
+      fdbTotal: (of) => (of === 'MOVES' ? this.moves : this.freezes),
+      fdbEntries: () =>
+        this.macs.map(([mac, peer]) => {
+          const frozen = { frozen: this.frozenMs !== null, frozenMs: this.frozenMs, rival: null };
+          return { mac, vni: 1, peer, ageMs: 0, static: false, ...frozen };
+        }),
     },
     this.ring,
   );
@@ -166,6 +173,23 @@ test('an address that moved is named with where it was and is', async () => {
     'mac-move 02:00:00:00:00:05: from gamma to beta, vni 1',
     'mac-move null: 2 more moves between peers',
   ]);
+});
+
+test('an address that two hosts claim is told once, with who keeps it', async () => {
+  const world = new World();
+  await world.look();
+  world.macs = [['02:00:00:00:00:05', 'gamma']];
+  world.freezes = 1;
+  world.frozenMs = 1_800_000;
+  const told = 'mac-frozen 02:00:00:00:00:05: gamma keeps it for 1800 s, this host claims it too, vni 1';
+  assert.deepEqual(await world.look(), [told]);
+  world.freezes = 2;
+  assert.deepEqual(await world.look(), []);
+  world.frozenMs = null;
+  for (let i = 0; i < 2; i++) await world.look();
+  world.freezes = 3;
+  world.frozenMs = 1_800_000;
+  assert.deepEqual(await world.look(), [told], 'a later freeze is another event');
 });
 
 test('no more addresses are remembered than the bound, and a storm of moves is summed', async () => {

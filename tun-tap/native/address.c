@@ -54,3 +54,23 @@ void address_words(const union address *a, int32_t *words) {
     words[2 + i] = (int32_t)ntohl(w);
   }
 }
+
+int address_from_words(const int32_t *words, union address *out) {
+  uint8_t ip[16];
+  if ((words[0] != 4 && words[0] != 6) || words[1] < 1 || words[1] > 65535) return 0;
+  for (int i = 0; i < 4; i++) {
+    uint32_t w = htonl((uint32_t)words[2 + i]);
+    memcpy(ip + 4 * i, &w, 4);
+  }
+  memset(out, 0, sizeof *out);
+  if (words[0] == 4) {
+    out->v4.sin_family = AF_INET;
+    out->v4.sin_port = htons((uint16_t)words[1]);
+    memcpy(&out->v4.sin_addr, ip + 12, 4);
+  } else {
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons((uint16_t)words[1]);
+    memcpy(out->v6.sin6_addr.s6_addr, ip, 16);
+  }
+  return 1;
+}

@@ -25,5 +25,7 @@ int address_for(const union address *in, int family, union address *out);
 socklen_t address_len(const union address *a);
 /* Writes the six words; a mapped address becomes family 4. */
 void address_words(const union address *a, int32_t *words);
+/* The other way. 0 if they are no address. */
+int address_from_words(const int32_t *words, union address *out);
 
 #endif

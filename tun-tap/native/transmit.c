@@ -36,6 +36,8 @@ struct tunnel {
   uint32_t index;
   struct aead *key;
   union address to;
+  /* Its own endpoint while frames go elsewhere; family 0 while they do not. */
+  union address home;
 };
 
 struct transmitter {
@@ -169,6 +171,30 @@ static napi_value set_endpoint(napi_env env, napi_callback_info info) {
       !args_int(env, a.at[2], &port))
     return NULL;
   if (port < 1 || port > 65535 || !address_parse(text, (uint16_t)port, &to)) return throw_errno(env, text, EINVAL);
+  t->to = to;
+  memset(&t->home, 0, sizeof t->home);
+  return value_undefined(env);
+}
+
+/* divert(tunnel, words, at): frames go to the address at words[at..] until the next setEndpoint; at < 0: home again */
+static napi_value divert(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t slot, at;
+  int32_t *words;
+  size_t n;
+  struct tunnel *t;
+  union address to;
+  if (!args_read(env, info, 3, &a) || !(t = tunnel_at(env, &a, &slot)) || !args_int32s(env, a.at[1], &words, &n) ||
+      !args_int(env, a.at[2], &at))
+    return NULL;
+  if (at < 0) {
+    if (t->home.any.sa_family) t->to = t->home;
+    memset(&t->home, 0, sizeof t->home);
+    return value_undefined(env);
+  }
+  if (n < 6 || (uint64_t)at > n - 6 || !address_from_words(words + at, &to))
+    return throw_type(env, "divert: no address in these words");
+  if (!t->home.any.sa_family) t->home = t->to;
   t->to = to;
   return value_undefined(env);
 }
@@ -374,6 +400,7 @@ int transmit_register(napi_env env, napi_value exports) {
       {"setSealed", NULL, set_sealed, NULL, NULL, NULL, napi_default, NULL},
       {"setPlain", NULL, set_plain, NULL, NULL, NULL, napi_default, NULL},
       {"setEndpoint", NULL, set_endpoint, NULL, NULL, NULL, napi_default, NULL},
+      {"divert", NULL, divert, NULL, NULL, NULL, napi_default, NULL},
       {"clear", NULL, clear_tunnel, NULL, NULL, NULL, napi_default, NULL},
       {"readTap", NULL, read_tap, NULL, NULL, NULL, napi_default, NULL},
       {"segmenting", NULL, segmenting, NULL, NULL, NULL, napi_default, NULL},

@@ -10,8 +10,13 @@ const COLUMNS: readonly Column<FdbEntryReport>[] = [
   { title: 'VNI', cell: (entry) => String(entry.vni), right: true },
   { title: 'PEER', cell: (entry) => entry.peer ?? '(local)' },
   { title: 'AGE', cell: (entry) => orDash(entry.ageMs, formatAge), right: true },
-  { title: 'KIND', cell: (entry) => (entry.static ? 'static' : 'learned') },
+  { title: 'KIND', cell: kindOf },
 ];
+
+function kindOf({ static: isStatic, frozen, rival, frozenMs }: FdbEntryReport): string {
+  if (!frozen) return isStatic ? 'static' : 'learned';
+  return `frozen for ${orDash(frozenMs, formatAge)}: ${rival ?? 'this host'} claims it too`;
+}
 
 export function addFdb(program: Command, context: Context): void {
   program

@@ -18,6 +18,9 @@ export function benchForwarding(): void {
     generations: new Int32Array(PORTS),
     ageingSec: 300,
     perPortLimit: ENTRIES,
+    duplicates: { moves: 5, windowSec: 180, freezeSec: 0 },
+    local: null,
+    here: -1,
   });
   for (let i = 0; i < KNOWN; i++) fdb.learn(SEGMENT, MAC_HI, macLo(i), i % PORTS, NOW_SEC);
   let next = 0;

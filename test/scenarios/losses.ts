@@ -1,0 +1,81 @@
+/**
+ * Where datagrams of a stream were lost: which ones, and what the agents, devices and sockets on the way counted as dropped
+ * meanwhile. Printed beside a run that broke its criterion, so that a loss need not be provoked twice. Called by scenario.ts.
+ */
+
+import { run } from '../../agent/lab/command.ts';
+import type { Mesh } from '../netns/mesh.ts';
+import { expectOk } from '../netns/mesh.ts';
+import { inside } from '../netns/programs.ts';
+import type { StreamReport } from './stream.ts';
+
+/** Counters of drops by place and reason. */
+export type Tally = ReadonlyMap<string, number>;
+
+/** Gaps that are named one by one. */
+const MAX_GAPS = 8;
+
+/** `12 at 3.1 s`: runs of numbers that never came, by when they were sent. */
+export function gapsOf(report: Pick<StreamReport, 'sent' | 'arrivals'>, pps: number): string {
+  const seen = new Set(report.arrivals.map(({ number }) => number));
+  const gaps: { first: number; count: number }[] = [];
+  for (let number = 0; number < report.sent; number++) {
+    if (seen.has(number)) continue;
+    const last = gaps.at(-1);
+    if (last !== undefined && last.first + last.count === number) last.count++;
+    else gaps.push({ first: number, count: 1 });
+  }
+  const named = gaps
+    .slice(0, MAX_GAPS)
+    .map(({ first, count }) => `${count} at ${(first / pps).toFixed(2)} s`);
+  const rest = gaps.length - named.length;
+  return `${named.join(', ')}${rest > 0 ? ` and ${rest} more gaps` : ''}`;
+}
+
+const DEVICE = /^\s*([^:\s]+):\s*(.*)$/;
+
+/** Drops and errors of the devices of a namespace, and of its UDP sockets, from /proc/net/dev and /proc/net/snmp. */
+async function kernelDrops(namespace: string, name: string): Promise<[string, number][]> {
+  const command = inside(namespace, ['cat', '/proc/net/dev', '/proc/net/snmp']);
+  const lines = expectOk(command, await run(command)).split('\n');
+  const found: [string, number][] = [];
+  for (const line of lines) {
+    const [, device = '', rest = ''] = DEVICE.exec(line) ?? [];
+    const fields = rest.trim().split(/\s+/).map(Number);
+    if (device === 'Udp' && fields.every(Number.isFinite))
+      found.push(
+        [`${name} UDP receive buffers`, fields[4] ?? 0],
+        [`${name} UDP send buffers`, fields[5] ?? 0],
+      );
+    else if (fields.length === 16)
+      found.push(
+        [`${name} ${device} in`, (fields[2] ?? 0) + (fields[3] ?? 0)],
+        [`${name} ${device} out`, (fields[10] ?? 0) + (fields[11] ?? 0)],
+      );
+  }
+  return found;
+}
+
+async function agentDrops(mesh: Mesh, index: number): Promise<[string, number][]> {
+  const host = mesh.host(index);
+  const text = await host.api.getText('/v1/metrics').catch(() => '');
+  return [...text.matchAll(/^weft_dropped_frames_total\{direction="(\w+)",reason="(\w+)"\} (\S+)$/gm)].map(
+    ([, direction, reason, value]) => [`${host.name} weft ${direction} ${reason}`, Number(value)],
+  );
+}
+
+export async function tallyOf(mesh: Mesh): Promise<Tally> {
+  const agents = mesh.hosts.map((_, index) => agentDrops(mesh, index));
+  const kernels = mesh.hosts.map(({ node }) => kernelDrops(node.namespace, node.name));
+  const all = await Promise.all([...agents, ...kernels, kernelDrops(mesh.topology.router, 'router')]);
+  return new Map(all.flat());
+}
+
+/** What has grown, as one line. */
+export function grown(before: Tally, after: Tally): string {
+  const more = [...after].flatMap(([place, count]) => {
+    const by = count - (before.get(place) ?? 0);
+    return by > 0 ? [`${place} +${by}`] : [];
+  });
+  return more.length === 0 ? 'no counter moved' : more.join(', ');
+}
