@@ -270,7 +270,7 @@ export class TransmitPath {
 
   #queue(i: number, slot: number): void {
     if (this.#count === MAX_ENTRIES) this.#flush();
-    const trial = this.#trials.active !== 0 && this.#trials.has(slot) && this.#affords(i, slot);
+    const trial = this.#trials.active !== 0 && this.#trials.isOn(slot) && this.#affords(i, slot);
     const { batch, tables, sendingSockets } = this.#p;
     const at = this.#count * E_STRIDE;
     const spread =

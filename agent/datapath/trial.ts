@@ -1,5 +1,5 @@
 /**
- * Frames to a peer that shows itself at an address that nothing has proven yet (docs/adr/0016). While the main thread's
+ * Frames to a peer that shows itself at an address that nothing has proven yet (docs/adr/0016-frames-to-an-unproven-address.md). While the main thread's
  * challenge is on its way, frames go there at once, but never more bytes than MAX_AMPLIFICATION times those that came from
  * there, the challenge included; then they go where they went before. A receive worker grants, a transmit worker spends:
  *
@@ -68,7 +68,7 @@ export class Trials {
     this.#transmitter = transmitter;
   }
 
-  has(slot: number): boolean {
+  isOn(slot: number): boolean {
     return this.#on[slot] === 1;
   }
 

@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TokenReport } from '../../agent/control/api-types.ts';
 import { CHILD_ENV, type Ended, type RunOptions, run } from '../../agent/lab/command.ts';
 import { Host } from '../../agent/lab/host.ts';
 import { Topology, type TopologyOptions } from '../../agent/lab/topology.ts';
@@ -81,10 +82,14 @@ export class Mesh {
   /** A token as a file. */
   async token(args: readonly string[] = []): Promise<string> {
     const file = join(this.folder, `token-${this.#tokens++}`);
-    await this.host(0).weftOk(['token', 'create', '--out', file, ...args]);
+    const made: TokenReport = JSON.parse(await this.host(0).weftOk(['token', 'create', '--json', ...args]));
+    writeFileSync(file, `${made.token}\n`, { mode: 0o600 });
+    this.tokenIds.push(made.id);
     return file;
   }
   #tokens = 0;
+  /** Of the tokens made so far, in their order; bounded by what one test makes. */
+  readonly tokenIds: string[] = [];
 
   async join(hosts: readonly Host[]): Promise<void> {
     if (hosts.length === 0) return;

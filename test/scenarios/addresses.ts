@@ -118,7 +118,7 @@ const macFlood: Scenario = {
       await world.timed('learned', 5000, async () => (await placeOf(world, guests[19] ?? '')) === 'host3');
       const { pid } = world.mesh.host(0);
       const beforeKb = rssKb(pid);
-      for (let i = 0; i < (world.isShort ? 5 : 50); i++) {
+      for (let i = 0; i < world.amount(50, 5); i++) {
         const macs = Array.from({ length: 2000 }, () => randomMac(random));
         const [flooder] = senders;
         if (flooder !== undefined) await announce(flooder, macs);
@@ -159,7 +159,7 @@ const replay: Scenario = {
     try {
       const refusedBefore = await world.mesh.metric(1, 'weft_dropped_frames_total', { reason: 'replay' });
       const stream = await world.stream(0, 1);
-      const rounds = world.isShort ? 3 : 20;
+      const rounds = world.amount(20, 3, Math.ceil(1_000_000 / captured.length));
       for (let i = 0; i < rounds; i++) {
         await attacker.frames({ device: world.mesh.host(1).node.routerInterface, frames: captured });
         await sleep(100);

@@ -1,10 +1,10 @@
 /**
- * `npm run scenarios -- [--runs N] [--only 5,14] [--short] [--table]`: the scenarios of docs/RELIABILITY.md with real agents
- * in namespaces. One line for each: how many runs held, and of each value the median and the largest. Exit status 1 if any
- * run broke its criterion. Run as root.
+ * `npm run scenarios -- [--runs N] [--only 5,14,31a] [--short|--long] [--table]`: the scenarios of docs/RELIABILITY.md with real
+ * agents in namespaces. One line for each: how many runs held, and of each value the median and the largest. Exit status 1 if
+ * any run broke its criterion. Run as root.
  */
 import { parseArgs } from 'node:util';
-import { Broken, type Scenario, type Values, World } from './scenario.ts';
+import { Broken, type Form, type Scenario, type Values, World } from './scenario.ts';
 import { SCENARIOS } from './table.ts';
 
 interface Outcome {
@@ -33,15 +33,20 @@ export function summary(all: readonly Values[]): string {
     .join(', ');
 }
 
-export async function runScenario(scenario: Scenario, runs: number, isShort: boolean): Promise<Outcome> {
+export async function runScenario(scenario: Scenario, runs: number, form: Form): Promise<Outcome> {
   const all: Values[] = [];
   const failures: string[] = [];
   let held = 0;
-  let world = await World.start(scenario.mesh, isShort);
+  const begin = async (): Promise<World> => {
+    const begun = await World.start(scenario, form);
+    await scenario.prepare?.(begun);
+    return begun;
+  };
+  let world = await begin();
   try {
-    await scenario.prepare?.(world);
     for (let i = 0; i < runs; i++) {
       world.notes.splice(0);
+      let isUsed = scenario.isFresh === true;
       try {
         all.push(await scenario.run(world));
         held++;
@@ -49,11 +54,11 @@ export async function runScenario(scenario: Scenario, runs: number, isShort: boo
         failures.push([error instanceof Error ? error.message : String(error), ...world.notes].join('; '));
         if (error instanceof Broken) all.push(error.values);
         // What a broken run leaves behind must not break the next one.
-        await world.remove();
-        if (i + 1 === runs) break;
-        world = await World.start(scenario.mesh, isShort);
-        await scenario.prepare?.(world);
+        isUsed = true;
       }
+      if (!isUsed || i + 1 === runs) continue;
+      await world.remove();
+      world = await begin();
     }
   } finally {
     await world.remove();
@@ -67,15 +72,20 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '3' },
       only: { type: 'string' },
       short: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: false },
       table: { type: 'boolean', default: false },
     },
   });
   const wanted = values.only?.split(',');
-  const chosen = SCENARIOS.filter(({ number }) => wanted === undefined || wanted.includes(number));
+  // `31` is all of 31a, 31b, ...
+  const isWanted = (number: string): boolean =>
+    wanted === undefined || wanted.some((each) => each === number || each === number.replace(/[a-z]$/, ''));
+  const chosen = SCENARIOS.filter(({ number }) => isWanted(number));
+  const form = values.short ? 'short' : values.long ? 'long' : 'usual';
   const runs = Math.max(1, Number(values.runs) || 1);
   let isBad = false;
   for (const scenario of chosen) {
-    const outcome = await runScenario(scenario, runs, values.short);
+    const outcome = await runScenario(scenario, runs, form);
     isBad ||= outcome.held < outcome.runs;
     console.log(values.table ? row(outcome) : line(outcome));
     for (const failure of new Set(outcome.failures)) console.error(`  ${scenario.number}: ${failure}`);

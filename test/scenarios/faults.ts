@@ -26,9 +26,38 @@ export function partition(world: World, one: readonly number[], other: readonly 
   ]);
 }
 
-/** Of all that passes so many in a hundred are lost, each way. */
-export function loss(percent: number): string {
-  return table([`numgen random mod 100 < ${percent} drop`]);
+/** Of all that passes so many in a hundred are lost, each way. What went between two hosts is counted: see lossesOf. */
+export function loss(world: World, percent: number, from: number, to: number): string {
+  const between = `ip saddr ${address(world, from)} ip daddr ${address(world, to)} udp dport 7947 udp length ${STREAM_LENGTHS}`;
+  return `table inet faults {
+  counter passed { }
+  counter lost { }
+  chain forward { type filter hook forward priority 0;
+    ${between} counter name passed
+    numgen random mod 100 < ${percent} goto gone
+  }
+  chain gone {
+    ${between} counter name lost
+    drop
+  }
+}`;
+}
+
+/** Of a sealed datagram that carries one of a stream; control messages are shorter, probes of the path longer. */
+const STREAM_LENGTHS = '250-350';
+
+interface CounterShown {
+  readonly counter?: { readonly name: string; readonly packets: number };
+}
+
+/** What the rules of `loss` counted: datagrams of the stream between the two hosts, and those of them that the router lost. */
+export async function lossesOf(world: World): Promise<{ readonly passed: number; readonly lost: number }> {
+  const shown: { readonly nftables: readonly CounterShown[] } = JSON.parse(
+    await world.mesh.inRouter(['nft', '-j', 'list', 'counters', 'table', 'inet', 'faults']),
+  );
+  const count = (name: string): number =>
+    shown.nftables.find(({ counter }) => counter?.name === name)?.counter?.packets ?? 0;
+  return { passed: count('passed'), lost: count('lost') };
 }
 
 /** IP packets longer than this vanish without a word. */

@@ -67,7 +67,7 @@ async function main(): Promise<void> {
   });
   const mesh = await Mesh.underlay({ hosts: Number(values.hosts) });
   try {
-    const world = new World(mesh, false);
+    const world = new World(mesh, 'usual');
     const startMs = monotonicMs();
     await mesh.init();
     await mesh.join(mesh.hosts.slice(1));

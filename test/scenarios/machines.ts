@@ -46,7 +46,7 @@ const clockJumps: Scenario = {
       const stream = await world.stream(0, 1);
       for (const jump of JUMPS) {
         set(jump);
-        await sleep(world.seconds(8, 3) * 1000);
+        await sleep(world.amount(8, 3) * 1000);
       }
       const report = await world.stop(stream);
       const values = { lost: report.lost, 'longest gap ms': report.gapMs };
@@ -100,7 +100,7 @@ const farFuture: Scenario = {
       await sleep(5000);
       set('+0');
       const backMs = monotonicMs();
-      await sleep(world.seconds(8, 4) * 1000);
+      await sleep(world.amount(8, 4) * 1000);
       const report = await world.stop(stream);
       const values = { lost: report.lost, 'traffic after ms': resumedAfterMs(report, backMs) };
       must(values['traffic after ms'] <= 10_000, 'not back', values);
@@ -123,7 +123,7 @@ const countRekey: Scenario = {
     const before = await done();
     const auth = (i: number): Promise<number> =>
       world.mesh.metric(i, 'weft_dropped_frames_total', { direction: 'receive', reason: 'auth' });
-    const length = world.seconds(15, 5);
+    const length = world.amount(15, 5);
     const { bitsPerSec } = await iperf(
       world.namespace(1),
       world.namespace(0),
@@ -143,14 +143,14 @@ const countRekey: Scenario = {
 
 const flap: Scenario = {
   number: '32a',
-  title: 'the underlay interface goes down and up 20 times',
+  title: 'the underlay interface goes down and up 20 times (long: 100)',
   criterion: 'traffic again within 3 s of the last; no descriptor lost',
   mesh: { hosts: 2 },
   async run(world) {
     const { node, pid } = world.mesh.host(1);
     const before = fdCount(pid);
     const stream = await world.stream(0, 1);
-    for (let i = 0; i < (world.isShort ? 5 : 20); i++) {
+    for (let i = 0; i < world.amount(20, 5, 100); i++) {
       await world.mesh.runOk(1, ['ip', 'link', 'set', 'eth0', 'down']);
       await sleep(100);
       await world.mesh.runOk(1, ['ip', 'link', 'set', 'eth0', 'up']);
@@ -201,9 +201,9 @@ const soak: Scenario = {
     await world.rules(
       'table inet faults { chain f { type filter hook forward priority 0; numgen random mod 100 < 1 drop; }; }',
     );
-    await sleep(world.seconds(10, 2) * 1000);
+    await sleep(world.amount(10, 2) * 1000);
     const before = { fds: fdCount(pid), kb: rssKb(pid) };
-    const rounds = world.isShort ? 1 : 15;
+    const rounds = world.amount(15, 1, 450);
     for (let i = 0; i < rounds; i++) {
       const host = world.mesh.host(1 + (i % 5));
       await host.kill();

@@ -180,7 +180,7 @@ const starved: Scenario = {
   mesh: { hosts: 4 },
   async run(world) {
     const starve = async (): Promise<void> => {
-      const untilMs = monotonicMs() + world.seconds(20, 5) * 1000;
+      const untilMs = monotonicMs() + world.amount(20, 5) * 1000;
       while (monotonicMs() < untilMs) {
         world.mesh.host(3).signal('SIGSTOP');
         await sleep(95);

@@ -8,6 +8,9 @@ import { Mesh, type MeshOptions, overlayOf } from '../netns/mesh.ts';
 import { gapsOf, grown, type Tally, tallyOf } from './losses.ts';
 import { monotonicMs, Stream, type StreamReport } from './stream.ts';
 
+/** `short` for the test run, `usual` for the table, `long` for a machine that has an evening: docs/RELIABILITY.md. */
+export type Form = 'short' | 'usual' | 'long';
+
 /** One run's values; times in milliseconds, counts as they are. */
 export type Values = Readonly<Record<string, number>>;
 
@@ -16,6 +19,10 @@ export interface Scenario {
   readonly title: string;
   readonly criterion: string;
   readonly mesh: MeshOptions;
+  /** Of the long form, if that is another. */
+  readonly longMesh?: MeshOptions;
+  /** Each run needs a mesh of its own, because hosts are put out for good. */
+  readonly isFresh?: boolean;
   /** Once, before the first run. */
   readonly prepare?: (world: World) => Promise<void>;
   readonly run: (world: World) => Promise<Values>;
@@ -36,8 +43,7 @@ export function must(holds: boolean, message: string, values: Values): void {
 
 export class World {
   readonly mesh: Mesh;
-  /** Shorter than the table says, for the test run. */
-  readonly isShort: boolean;
+  readonly form: Form;
   addresses: string[] = [];
   /** Streams under way, and what had been dropped when they began; bounded by what one scenario starts. */
   readonly #streams = new Map<Stream, { readonly pps: number; readonly before: Tally }>();
@@ -45,14 +51,14 @@ export class World {
   readonly notes: string[] = [];
   #port = 9300;
 
-  constructor(mesh: Mesh, isShort: boolean) {
+  constructor(mesh: Mesh, form: Form) {
     this.mesh = mesh;
-    this.isShort = isShort;
+    this.form = form;
   }
 
-  static async start(options: MeshOptions, isShort: boolean): Promise<World> {
-    const mesh = await Mesh.start(options);
-    const world = new World(mesh, isShort);
+  static async start({ mesh: usual, longMesh = usual }: Scenario, form: Form): Promise<World> {
+    const mesh = await Mesh.start(form === 'long' ? longMesh : usual);
+    const world = new World(mesh, form);
     try {
       world.addresses = await Promise.all(mesh.hosts.map(overlayOf));
       return world;
@@ -62,8 +68,13 @@ export class World {
     }
   }
 
-  seconds(whole: number, short: number): number {
-    return this.isShort ? short : whole;
+  get isShort(): boolean {
+    return this.form === 'short';
+  }
+
+  /** So many seconds, or times, in each form. */
+  amount(usual: number, short: number, long = usual): number {
+    return this.form === 'short' ? short : this.form === 'long' ? long : usual;
   }
 
   namespace(index: number): string {

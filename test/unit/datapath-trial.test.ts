@@ -33,7 +33,7 @@ class World {
 
   /** Whether a frame left for the trial address. */
   send(bytes: number): boolean {
-    if (!this.trials.has(SLOT)) return false;
+    if (!this.trials.isOn(SLOT)) return false;
     if (this.trials.spend(SLOT, bytes)) return true;
     this.trials.end(SLOT);
     return false;

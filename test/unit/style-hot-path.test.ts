@@ -6,6 +6,7 @@ import { type Source, sources } from './style-source.ts';
 /** Files whose functions run for each frame. */
 const HOT_FILES = [
   'capture-ring',
+  'fdb-moves',
   'fdb',
   'geneve',
   'inner-packet',
@@ -16,6 +17,7 @@ const HOT_FILES = [
   'receive',
   'ring',
   'transmit',
+  'trial',
   'vtep-table',
   'vxlan',
 ].map((name) => `agent/datapath/${name}.ts`);

@@ -1,0 +1,113 @@
+/** Trust that is taken away while frames flow: from a host, from a token's hosts, and while the mesh is in two halves. */
+import { partition } from './faults.ts';
+import { must, type Scenario, type Values, type World } from './scenario.ts';
+import { monotonicMs, type Stream, type StreamReport } from './stream.ts';
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const CONNECTED_MS = 5000;
+const HEALED_MS = 2000;
+
+/** How long after `eventMs` the last datagram arrived; 0 if none came after it. */
+const lastAfterMs = (report: StreamReport, eventMs: number): number =>
+  Math.max(0, (report.arrivals.at(-1)?.atMs ?? 0) - eventMs);
+
+/** Stops them all; how long after `eventMs` the last datagram of any arrived, and how many had come in all. */
+async function lastOf(
+  world: World,
+  streams: readonly Stream[],
+  eventMs: number,
+): Promise<{ readonly lastMs: number; readonly arrived: number }> {
+  const reports = await Promise.all(streams.map((stream) => world.stop(stream)));
+  return {
+    lastMs: Math.max(...reports.map((report) => lastAfterMs(report, eventMs))),
+    arrived: Math.min(...reports.map(({ received }) => received)),
+  };
+}
+
+async function isOut(world: World, by: readonly number[], names: readonly string[]): Promise<boolean> {
+  for (const i of by)
+    for (const { name } of await world.mesh.host(i).members()) if (names.includes(name)) return false;
+  return true;
+}
+
+/** What host 1 revokes, and whom that puts out. Streams run from each of them to host 1. */
+async function revokeAndWatch(
+  world: World,
+  command: readonly string[],
+  out: readonly number[],
+): Promise<Values> {
+  const streams = await Promise.all(out.map((i) => world.stream(i, 0)));
+  await sleep(1000);
+  const eventMs = monotonicMs();
+  await world.mesh.host(0).weftOk(['revoke', ...command, '--yes']);
+  const names = out.map((i) => world.mesh.host(i).name);
+  const stay = world.all().filter((i) => !out.includes(i));
+  await world.timed('out for all', 20_000, () => isOut(world, stay, names));
+  const outMs = monotonicMs() - eventMs;
+  await world.timed('end of the revoked', 20_000, async () =>
+    out.every((i) => world.mesh.host(i).exitStatus === 4),
+  );
+  await sleep(world.amount(4, 1) * 1000);
+  const { lastMs, arrived } = await lastOf(world, streams, eventMs);
+  const values = { 'last frame ms': lastMs, 'out for all ms': outMs };
+  must(arrived > 500, 'the streams did not flow before', values);
+  must(lastMs <= CONNECTED_MS && outMs <= CONNECTED_MS, 'too late', values);
+  must(await world.isWhole(stay), 'the others are not whole', values);
+  return values;
+}
+
+const node: Scenario = {
+  number: '30a',
+  title: 'a host is revoked while it sends 1,000 datagrams/s',
+  criterion: 'its last frame within 5 s; it ends with status 4; the others are whole',
+  mesh: { hosts: 4 },
+  isFresh: true,
+  run: (world) => revokeAndWatch(world, ['node', world.mesh.host(3).name], [3]),
+};
+
+const token: Scenario = {
+  number: '30b',
+  title: 'the token of three hosts is revoked, while all of them send to its creator',
+  criterion: 'their last frames within 5 s; they end with status 4',
+  mesh: { hosts: 4 },
+  isFresh: true,
+  run(world) {
+    const [id = ''] = world.mesh.tokenIds;
+    return revokeAndWatch(world, ['token', id], [1, 2, 3]);
+  },
+};
+
+const apart: Scenario = {
+  number: '30c',
+  title: 'a host is revoked by the other half of a partition, while it sends inside its own half',
+  criterion: 'its last frame within 2 s of the first word between the halves; it ends with status 4',
+  mesh: { hosts: 4 },
+  isFresh: true,
+  async run(world) {
+    const { mesh } = world;
+    const stream = await world.stream(3, 2);
+    await world.rules(partition(world, [0, 1], [2, 3]));
+    const dead = async (at: number, of: number): Promise<boolean> =>
+      (await mesh.host(at).stateOf(mesh.host(of).name)) === 'dead';
+    await world.timed('a partition', 40_000, async () => (await dead(0, 2)) && (await dead(2, 0)));
+    await mesh.host(0).weftOk(['revoke', 'node', mesh.host(3).name, '--yes']);
+    await sleep(2000);
+    await world.rules('');
+    const openMs = monotonicMs();
+    await world.timed('a word between the halves', 40_000, async () => {
+      const seen = await Promise.all([0, 1].map((i) => mesh.host(2).stateOf(mesh.host(i).name)));
+      return seen.includes('alive');
+    });
+    const healedMs = monotonicMs();
+    await world.timed('end of the revoked', 20_000, async () => mesh.host(3).exitStatus === 4);
+    await sleep(1000);
+    const { lastMs, arrived } = await lastOf(world, [stream], healedMs);
+    const values = { 'halves met ms': healedMs - openMs, 'last frame ms': lastMs };
+    must(arrived > 500, 'the stream did not flow before', values);
+    must(lastMs <= HEALED_MS, 'too late', values);
+    return values;
+  },
+};
+
+export const REVOCATIONS: readonly Scenario[] = [node, token, apart];
