@@ -82,10 +82,12 @@ export class World {
   }
 
   async stream(from: number, to: number, pps = 1000): Promise<Stream> {
-    this.#port = 9300 + ((this.#port - 9299) % 500);
+    // Before anything is awaited: several may be started at once.
+    const port = 9300 + ((this.#port - 9299) % 500);
+    this.#port = port;
     const target = { namespace: this.namespace(to), address: this.addresses[to] ?? '' };
     const before = await tallyOf(this.mesh);
-    const stream = await Stream.start(this.namespace(from), target, { port: this.#port, pps });
+    const stream = await Stream.start(this.namespace(from), target, { port, pps });
     this.#streams.set(stream, { pps, before });
     return stream;
   }
