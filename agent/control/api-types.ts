@@ -132,11 +132,9 @@ export interface FdbEntryReport {
   /** Since last seen as a source; null for static entries. */
   readonly ageMs: number | null;
   readonly static: boolean;
-  /** Two hosts claim it: it stays where it is. */
+  /** Two hosts claim it: it stays here for `frozenMs`, and is refused to `rival`, null for this host. */
   readonly frozen: boolean;
-  /** How long it still stays; null if it is not frozen. */
   readonly frozenMs: number | null;
-  /** Who claims it too, as `peer`; null if it is not frozen, or if that is this host. */
   readonly rival: string | null;
 }
 
