@@ -35,9 +35,23 @@ function contentOf(path: string): string | null {
   }
 }
 
+/** Whether there is a process, also one that /proc hides (hidepid, of an agent that nobody may look into). */
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 const isAlive = (content: string): boolean => {
-  const pid = Number(content.split(' ')[0]);
-  return Number.isSafeInteger(pid) && pid > 0 && holderOf(pid) === content;
+  const [pidText, , boot] = content.split(' ');
+  const pid = Number(pidText);
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
+  const holder = holderOf(pid);
+  if (holder !== null) return holder === content;
+  return boot === holderOf(process.pid)?.split(' ')[2] && exists(pid);
 };
 
 /** Moves a dead agent's lock away; a live one that took its place meanwhile is put back. */

@@ -102,5 +102,7 @@ test('a failure is one line without escape sequences, and its code decides the e
   assert.equal(failureLine(known), 'weft: there is no ?[31mx second line');
   assert.equal(exitStatusOf(known), 5);
   assert.equal(failureLine(new Error('boom\n    at stack')), 'weft: unexpected failure: boom');
+  const typed = new WeftError('E_USAGE', 'token file weft1_AbCdEfGhIjKl cannot be read');
+  assert.equal(failureLine(typed), 'weft: token file weft_[redacted] cannot be read');
   assert.equal(exitStatusOf('text'), 1);
 });
