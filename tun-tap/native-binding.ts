@@ -42,6 +42,7 @@ interface NativeReceiver {
   receivePlain(fd: number, geneve: number): number;
   setJoining(on: number): void;
   joiningRefused(): number;
+  full(): number;
   writeTap(fd: number, count: number, mtu: number): number;
   copyOut(frame: number, into: Uint8Array, at: number, max: number): number;
 }

@@ -88,6 +88,11 @@ export class Receiver {
     return this.#native.joiningRefused() !== 0;
   }
 
+  /** Whether the last batch was full, so that more may wait; else its socket was empty. */
+  get full(): boolean {
+    return this.#native.full() !== 0;
+  }
+
   /** Receives one batch of the sealed port. Returns the number of descriptors filled: datagrams, or runs of them. */
   receiveSealed(fd: number): number {
     return this.#native.receiveSealed(fd);

@@ -139,11 +139,14 @@ export class ReceiveHalf implements Half {
 
   run(ready: number): number {
     const path = this.#path;
+    const receiver = this.#receiver;
     const { sealedFd, plainFd } = this.#p.settings;
     path.plainIsGeneve = this.#p.tables.segments[S.GENEVE] === 1;
-    if ((ready & 1) !== 0) for (let turn = 0; turn < TURNS && path.runSealed(sealedFd) > 0; turn++);
+    // After a batch that was not full the socket was empty: a wait tells of more for less than another try.
+    if ((ready & 1) !== 0)
+      for (let turn = 0; turn < TURNS && path.runSealed(sealedFd) > 0 && receiver.full; turn++);
     if ((ready & 2) !== 0 && plainFd !== null)
-      for (let turn = 0; turn < TURNS && path.runPlain(plainFd) > 0; turn++);
+      for (let turn = 0; turn < TURNS && path.runPlain(plainFd) > 0 && receiver.full; turn++);
     return 0;
   }
 

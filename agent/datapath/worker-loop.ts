@@ -45,13 +45,15 @@ export class WorkerLoop {
   turn(timeoutMs: number): number {
     const ready = this.#waits.wait(timeoutMs);
     readClock(this.#p.clock);
-    let rest = ready >> 1;
-    if (this.#sending !== null) {
-      const n = (rest & 1) !== 0 ? this.#sending.run() : 0;
-      rest >>= 1;
+    const sending = this.#sending;
+    const { receive } = this.#p;
+    const arrived = sending === null ? ready >> 1 : ready >> 2;
+    if (receive !== null && arrived !== 0) receive.run(arrived);
+    // What was written to the TAP is often answered before the write returns (ping, TCP's acknowledgement).
+    if (sending !== null && (ready & ~COMMANDS) !== 0) {
+      const n = sending.run();
       if (n < 0) this.#lose(-n);
     }
-    if (this.#p.receive !== null && rest !== 0) this.#p.receive.run(rest);
     if ((ready & COMMANDS) !== 0) this.#waits.drainEvent(0);
     return ready;
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { D, F_FROM_LISTENER, KIND, RECV } from 'tun-tap';
+import { D, F_FROM_LISTENER, KIND, RECV, sendDatagram } from 'tun-tap';
 import {
   type Header,
   headerBytes,
@@ -65,6 +65,31 @@ test('a sealed datagram is opened in place and described: tunnel, lane, counter,
       assert.deepEqual([...loop.batch.from.subarray(0, 6)], [4, loop.from.port, 0, 0, 0xffff, 0x7f000001]);
     });
   });
+});
+
+test('a batch says whether more may wait, and takes what comes into slots that were used before', () => {
+  const loop = new Loopback({ capacity: 2 });
+  try {
+    for (const sizes of [[40, 41, 42], [43, 44], [45]]) {
+      for (const size of sizes)
+        assert.equal(sendDatagram(loop.from.fd, new Uint8Array(size).fill(size), '127.0.0.1', loop.port), 0);
+      const seen: [number, number][] = [];
+      do {
+        const n = loop.receiver.receivePlain(loop.fd, 0);
+        for (let i = 0; i < n; i++) {
+          const d = loop.descriptor(i);
+          seen.push([d[D.LEN]!, loop.payload(d)[d[D.LEN]! - 1]!]);
+          assert.deepEqual([...loop.batch.from.subarray(i * 6, i * 6 + 2)], [4, loop.from.port]);
+        }
+      } while (loop.receiver.full);
+      assert.deepEqual(
+        seen,
+        sizes.map((size) => [size, size]),
+      );
+    }
+  } finally {
+    loop.close();
+  }
 });
 
 test('only the newest packet of a lane says where its sender listens', () => {

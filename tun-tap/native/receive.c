@@ -41,6 +41,9 @@ struct receiver {
   uint32_t described; /* descriptors filled by the batch under way */
   uint32_t pieces;
   uint32_t want;        /* messages to ask for next */
+  uint32_t prepared;    /* message headers that were ever prepared */
+  uint32_t filled;      /* of these, which the last batch has used */
+  int full;             /* the last batch was, so more may wait */
   struct run *run;      /* by descriptor */
   uint32_t *first;      /* by descriptor: its payloads after the first frame, in piece */
   struct iovec *piece;
@@ -126,22 +129,32 @@ static napi_value remove_session(napi_env env, napi_callback_info info) {
   return value_undefined(env);
 }
 
+static void prepare_one(struct receiver *r, uint32_t i) {
+  r->iov[i] = (struct iovec){batch_slot(&r->batch, i), 65535};
+  r->message[i].msg_hdr = (struct msghdr){.msg_name = &r->from[i], .msg_namelen = sizeof r->from[i],
+                                          .msg_iov = &r->iov[i], .msg_iovlen = 1,
+                                          .msg_control = r->control[i].bytes,
+                                          .msg_controllen = sizeof r->control[i].bytes};
+}
+
+/* The first n headers as recvmmsg needs them. It writes to those that it fills and leaves the others as they are. */
+static void prepare(struct receiver *r, uint32_t n) {
+  for (uint32_t i = 0; i < r->filled; i++) prepare_one(r, i);
+  while (r->prepared < n) prepare_one(r, r->prepared++);
+}
+
 /* One recvmmsg into the slots. Returns the count, 0 when nothing was there. */
 static int receive_batch(struct receiver *r, int fd) {
   uint32_t n = r->want;
-  for (uint32_t i = 0; i < n; i++) {
-    r->iov[i] = (struct iovec){batch_slot(&r->batch, i), 65535};
-    r->message[i].msg_hdr = (struct msghdr){.msg_name = &r->from[i], .msg_namelen = sizeof r->from[i],
-                                            .msg_iov = &r->iov[i], .msg_iovlen = 1,
-                                            .msg_control = r->control[i].bytes,
-                                            .msg_controllen = sizeof r->control[i].bytes};
-  }
+  prepare(r, n);
   int got;
   do {
     got = recvmmsg(fd, r->message, n, 0, NULL);
   } while (got < 0 && errno == EINTR);
   r->described = 0;
   r->pieces = 0;
+  r->filled = got > 0 ? (uint32_t)got : 0;
+  r->full = r->filled == n;
   if (got <= 0) return 0;
   size_t bytes = 1;
   for (int i = 0; i < got; i++) bytes += r->message[i].msg_len;
@@ -433,6 +446,13 @@ static napi_value set_joining(napi_env env, napi_callback_info info) {
   return value_undefined(env);
 }
 
+/* full() -> 1 if the last batch was, so more may wait */
+static napi_value batch_full(napi_env env, napi_callback_info info) {
+  struct args a;
+  if (!args_read(env, info, 0, &a) || !a.self) return NULL;
+  return value_int(env, ((struct receiver *)a.self)->full);
+}
+
 static napi_value joining_refused(napi_env env, napi_callback_info info) {
   struct args a;
   if (!args_read(env, info, 0, &a) || !a.self) return NULL;
@@ -446,6 +466,7 @@ int receive_register(napi_env env, napi_value exports) {
       {"receiveSealed", NULL, receive_sealed, NULL, NULL, NULL, napi_default, NULL},
       {"receivePlain", NULL, receive_plain, NULL, NULL, NULL, napi_default, NULL},
       {"writeTap", NULL, write_tap, NULL, NULL, NULL, napi_default, NULL},
+      {"full", NULL, batch_full, NULL, NULL, NULL, napi_default, NULL},
       {"setJoining", NULL, set_joining, NULL, NULL, NULL, napi_default, NULL},
       {"joiningRefused", NULL, joining_refused, NULL, NULL, NULL, napi_default, NULL},
       {"copyOut", NULL, copy_out, NULL, NULL, NULL, napi_default, NULL},

@@ -2,7 +2,7 @@
  * The way out: drain the TAP, and seal and send what TypeScript decided. Functions stand in the order in which a frame
  * meets them.
  *
- *   TAP --readv--> slot --(TypeScript: header, peers)--> cut, seal into the arena --sendmmsg--> UDP
+ *   TAP --read--> slot --(TypeScript: header, peers)--> cut, seal into the arena --sendmmsg--> UDP
  *
  * A flooded frame goes to several peers, each under its own key: frames are sealed from their slot into the outbox's
  * arena, never in place, which costs the cipher nothing. A counter is spent before its packet is sent and never used
@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define MAX_TUNNELS 4096
 /* Read no further than this before sealing: what was read is still in the second-level cache then. */
@@ -242,9 +243,10 @@ static napi_value read_tap(napi_env env, napi_callback_info info) {
   uint32_t n = 0;
   size_t bytes = 0;
   while (n < x->batch.capacity && bytes < DRAIN_BYTES) {
+    /* The virtio-net header lands in the headroom: one buffer is cheaper for the kernel than two. */
     struct virtio_net_hdr h;
-    struct iovec v[2] = {{&h, VNET_HDR_BYTES}, {batch_slot(&x->batch, n), SLOT_FRAME}};
-    ssize_t got = readv((int)fd, v, 2);
+    uint8_t *slot = batch_slot(&x->batch, n);
+    ssize_t got = read((int)fd, slot - VNET_HDR_BYTES, VNET_HDR_BYTES + SLOT_FRAME);
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN && n == 0) return value_int(env, -errno);
@@ -252,6 +254,7 @@ static napi_value read_tap(napi_env env, napi_callback_info info) {
     }
     if (got < VNET_HDR_BYTES) continue;
     bytes += (size_t)got;
+    memcpy(&h, slot - VNET_HDR_BYTES, VNET_HDR_BYTES);
     describe(x, n++, (size_t)got - VNET_HDR_BYTES, &h);
   }
   return value_int(env, n);
