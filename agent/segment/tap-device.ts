@@ -17,6 +17,12 @@ import {
 } from 'tun-tap';
 import { WeftError } from '../errors.ts';
 
+/**
+ * Frames that each queue of the TAP keeps while no worker reads. The kernel's own 500 are 4 ms of small datagrams, less than a
+ * worker may have to wait behind two others for its core; what was lost between two hosts was lost here (docs/PERFORMANCE.md).
+ */
+export const TAP_QUEUE_FRAMES = 2000;
+
 export interface TapSettings {
   readonly name: string;
   readonly mac: Uint8Array;
@@ -106,8 +112,8 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
     await checkAlone(name);
     for (let queue = 1; queue < settings.queues; queue++) open();
     configureInterface(name, { mac: settings.mac, mtu: settings.mtuBytes, up: true });
-    if (settings.tso)
-      await ip(['link', 'set', 'dev', name, 'gso_max_size', String(settings.superFrameBytes)]);
+    const superFrames = settings.tso ? ['gso_max_size', String(settings.superFrameBytes)] : [];
+    await ip(['link', 'set', 'dev', name, 'txqueuelen', String(TAP_QUEUE_FRAMES), ...superFrames]);
     if (settings.address !== null) await ip(['address', 'replace', settings.address, 'dev', name]);
   } catch (error) {
     closeAll();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StatusReport } from '../../agent/control/api-types.ts';
 import { until } from '../../agent/lab/wait.ts';
+import { TAP_QUEUE_FRAMES } from '../../agent/segment/tap-device.ts';
 import { Mesh, overlayOf } from './mesh.ts';
 import { iperf, ping } from './programs.ts';
 
@@ -64,9 +65,10 @@ for (const { workers, shown, threads } of LAYOUTS) {
   }
 }
 
-/** Queues of a host's TAP that get frames. */
+/** Queues of a host's TAP that get frames; each keeps more of them than the kernel's own would. */
 async function queuesOf(mesh: Mesh, index: number): Promise<number> {
   const text = await mesh.runOk(index, ['ip', '-json', '-details', 'link', 'show', 'dev', 'weft0']);
-  const [link] = JSON.parse(text) as { linkinfo: { info_data: { numqueues: number } } }[];
+  const [link] = JSON.parse(text) as { txqlen: number; linkinfo: { info_data: { numqueues: number } } }[];
+  assert.equal(link?.txqlen, TAP_QUEUE_FRAMES);
   return link?.linkinfo.info_data.numqueues ?? 0;
 }
