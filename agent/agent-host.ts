@@ -249,6 +249,15 @@ export class Agent {
       },
     });
     const isAdmitter = (identity.cert.caps & CAP.admit) !== 0;
+    // Before the first handshake, which is told to it.
+    const onInternalError = (error: unknown): void => log.error({ error }, 'a request failed');
+    const metrics = new Metrics({
+      source: () => view.metrics(),
+      get perPeer() {
+        return live.config.metrics.perPeer;
+      },
+      onError: onInternalError,
+    });
     const mesh = new Mesh({
       meshId: identity.meshId,
       segment,
@@ -411,14 +420,6 @@ export class Agent {
           live,
           clock,
         }),
-    });
-    const onInternalError = (error: unknown): void => log.error({ error }, 'a request failed');
-    const metrics = new Metrics({
-      source: () => view.metrics(),
-      get perPeer() {
-        return live.config.metrics.perPeer;
-      },
-      onError: onInternalError,
     });
     const control = await ControlServer.start({
       socketPath: config.socket,
