@@ -4,13 +4,14 @@
  */
 
 export interface News {
-  /** `record ID`, `suspect ID ACCUSER` or `statement ID`. */
+  /** `record ID`, `suspect ID ACCUSER`, `statement ID` or `equivocation ID`. */
   readonly key: string;
-  /** Id of the member whose record this is; null for what is in `bytes`. */
-  readonly recordOf: string | null;
-  /** An accusation's or a statement's bytes; empty for a record, whose bytes are read when it is sent. */
-  readonly bytes: Uint8Array;
-  readonly isStatement?: true;
+  /** A record has none here: it is read when it is sent. */
+  readonly what:
+    | { readonly recordOf: string }
+    | { readonly type: 'suspect'; readonly accusation: Uint8Array }
+    | { readonly type: 'statement'; readonly statement: Uint8Array }
+    | { readonly type: 'equivocation'; readonly a: Uint8Array; readonly b: Uint8Array };
 }
 
 interface Queued extends News {

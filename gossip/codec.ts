@@ -20,9 +20,9 @@ import {
   decodeBody,
   hex,
   ID_PREFIX_BYTES,
+  LAST_MESSAGE,
   MAX_CREDENTIAL,
   MAX_RECORD,
-  MESSAGE,
   MESSAGE_HEADER_BYTES,
   type Message,
   PADDING,
@@ -89,7 +89,7 @@ export function decodeInner(bytes: Uint8Array): Inner | null {
     if (end > bytes.length) return null;
     const message = decodeBody(bytes[at]!, bytes.subarray(at + MESSAGE_HEADER_BYTES, end));
     if (message !== null) messages.push(message);
-    else if (bytes[at]! !== PADDING && bytes[at]! <= MESSAGE.statementWant) return null;
+    else if (bytes[at]! !== PADDING && bytes[at]! <= LAST_MESSAGE) return null;
     at = end;
   }
   return { boot, seq, echo, messages };

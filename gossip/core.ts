@@ -38,8 +38,9 @@ export interface SwimParts {
   readonly known?: KnownMesh;
 }
 
-/** Datagrams with records that answer somebody, to all together. */
-const RECORD_DATAGRAMS_PER_SECOND = 1024;
+/** Datagrams with records that answer somebody, to all together: so many in a second, and at once. */
+const RECORD_DATAGRAMS_PER_SECOND = 256;
+const RECORD_DATAGRAMS_AT_ONCE = 64;
 
 export class Core {
   readonly parts: SwimParts;
@@ -47,7 +48,7 @@ export class Core {
   readonly roster: Roster;
   readonly queue = new BroadcastQueue();
   readonly outbox: Outbox;
-  readonly counts = { probes: 0, probeFailures: 0, refuted: 0, dead: 0 };
+  readonly counts = { probes: 0, probeFailures: 0, refuted: 0, dead: 0, equivocations: 0 };
   own: VerifiedRecord;
   /** Lifeguard's local health: 0 well; each point stretches the probe interval by one. */
   health = 0;
@@ -56,8 +57,8 @@ export class Core {
   /** A datagram is being read: what is sent answers it. */
   #answering = false;
   #dropped = false;
-  #served = 0;
-  #servedSinceMs = -Infinity;
+  #mayServeNow = RECORD_DATAGRAMS_AT_ONCE;
+  #servedAtMs = -Infinity;
 
   constructor(parts: SwimParts) {
     this.parts = parts;
@@ -136,24 +137,25 @@ export class Core {
 
   /** What all may ask for together. */
   #mayServe(nowMs: number): boolean {
-    if (nowMs - this.#servedSinceMs >= 1000) {
-      this.#servedSinceMs = nowMs;
-      this.#served = 0;
-    }
-    return this.#served++ < RECORD_DATAGRAMS_PER_SECOND;
+    const more = ((nowMs - this.#servedAtMs) * RECORD_DATAGRAMS_PER_SECOND) / 1000;
+    this.#mayServeNow = Math.min(RECORD_DATAGRAMS_AT_ONCE, this.#mayServeNow + more);
+    this.#servedAtMs = nowMs;
+    if (this.#mayServeNow < 1) return false;
+    this.#mayServeNow -= 1;
+    return true;
   }
 
   /** Makes the newest record of this member (or this host) news. */
   announce(id: string): void {
-    this.queue.add({ key: `record ${id}`, recordOf: id, bytes: new Uint8Array(0) });
+    this.queue.add({ key: `record ${id}`, what: { recordOf: id } });
   }
 
   spread(target: string, accuser: string, accusation: Uint8Array): void {
-    this.queue.add({ key: `suspect ${target} ${accuser}`, recordOf: null, bytes: accusation });
+    this.queue.add({ key: `suspect ${target} ${accuser}`, what: { type: 'suspect', accusation } });
   }
 
   tellAll(id: string, statement: Uint8Array): void {
-    this.queue.add({ key: `statement ${id}`, recordOf: null, bytes: statement, isStatement: true });
+    this.queue.add({ key: `statement ${id}`, what: { type: 'statement', statement } });
   }
 
   changeHealth(change: number): void {

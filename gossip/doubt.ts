@@ -6,13 +6,18 @@
 import type { Core } from './core.ts';
 import type { Member } from './member.ts';
 import type { Message } from './message.ts';
+import type { Outbound } from './outbox.ts';
 import { isHere } from './roster.ts';
 import { expectedConfirmations, Suspicion, suspicionBounds, suspicionMs } from './suspicion.ts';
+import type { VerifiedRecord } from './types.ts';
 
 const REFUTE_INTERVAL_MS = 1000;
 const SWEEP_INTERVAL_MS = 1000;
 /** Authenticated data within this many probe intervals outweighs doubt. */
 const DATA_COUNTS_FOR = 2;
+/** Before a doubted one's time is over this host asks it itself, so long ahead and so often: others may lie. */
+const LAST_WORD_MS = 1000;
+const LAST_WORD_GAP_MS = 500;
 
 export class Doubt {
   readonly #core: Core;
@@ -30,13 +35,14 @@ export class Doubt {
   /** Nobody reached `target`: doubt it, aloud, and again with each probe, for a small mesh sends news only a few times. */
   unreachable(target: Member, nowMs: number): void {
     if (this.#hasData(target, nowMs)) return;
-    const bytes = this.#core.parts.signer.accuse(target.id, target.record.incarnation);
-    this.#doubt(target, this.#core.own.id, target.record.incarnation, bytes, nowMs);
-    this.#core.spread(target.id, this.#core.own.id, bytes);
+    const { own, parts } = this.#core;
+    const bytes = parts.signer.accuse(target.id, target.record.incarnation);
+    this.#doubt(target, own, target.record.incarnation, bytes, nowMs);
+    this.#core.spread(target.id, own.id, bytes);
   }
 
-  /** An accusation from the network. */
-  accused(bytes: Uint8Array, nowMs: number): void {
+  /** An accusation from the network, which `sender` passed on. */
+  accused(sender: Outbound, bytes: Uint8Array, nowMs: number): void {
     const { own, roster, parts } = this.#core;
     const credentialOf = (id: string): Uint8Array | null =>
       (id === own.id ? own.credential : roster.recordOf(id)?.credential) ?? null;
@@ -45,18 +51,31 @@ export class Doubt {
     if (a.target === own.id) {
       // Doubt about a number that this host never gave is no doubt: it would let others use up the numbers.
       if (a.incarnation === own.incarnation) this.refute(a.incarnation, nowMs);
+      // It missed the answer to its doubt.
+      else if (a.incarnation < own.incarnation && sender.id === a.accuser && sender.channel.mayServe(nowMs))
+        this.#core.sendRecords(sender, [own], false, nowMs);
       return;
     }
     const target = roster.member(a.target);
-    if (target !== undefined && this.#doubt(target, a.accuser, a.incarnation, bytes, nowMs))
+    const accuser = a.accuser === own.id ? own : roster.recordOf(a.accuser);
+    if (target === undefined || accuser === undefined || roster.isQuarantined(a.accuser, nowMs)) return;
+    // What this host hears of the doubted one itself outweighs what others say of it.
+    if (this.#hasData(target, nowMs)) return;
+    if (this.#doubt(target, accuser, a.incarnation, bytes, nowMs))
       this.#core.spread(a.target, a.accuser, bytes);
   }
 
   /** Begins or confirms a suspicion. True if this accuser's word was new. */
-  #doubt(target: Member, accuser: string, incarnation: number, bytes: Uint8Array, nowMs: number): boolean {
+  #doubt(
+    target: Member,
+    { id, voterClass }: VerifiedRecord,
+    incarnation: number,
+    bytes: Uint8Array,
+    nowMs: number,
+  ): boolean {
     if (incarnation !== target.record.incarnation || !isHere(target)) return false;
-    if (target.suspicion !== null) return target.suspicion.confirm(accuser);
-    target.suspicion = new Suspicion(bytes, accuser, nowMs);
+    if (target.suspicion !== null) return target.suspicion.confirm(id, voterClass);
+    target.suspicion = new Suspicion(bytes, id, voterClass, nowMs);
     this.#core.roster.setState(target, 'suspect', nowMs);
     this.#suspects.add(target);
     this.#core.emit({ type: 'member', id: target.id });
@@ -98,7 +117,8 @@ export class Doubt {
   }
 
   #expire(nowMs: number): void {
-    const { config: c, roster } = this.#core;
+    const { config: c, roster, own } = this.#core;
+    const isMany = (voterClass: string): boolean => roster.isHalf(voterClass, own.voterClass);
     const n = roster.hereCount();
     const { minMs, maxMs } = suspicionBounds(c.suspicionMult, c.suspicionMaxMult, n, c.probeIntervalMs);
     const expected = expectedConfirmations(c.suspicionMult, n);
@@ -108,14 +128,27 @@ export class Doubt {
         this.#suspects.delete(m);
         continue;
       }
-      const lastsMs = suspicionMs(expected, suspicion.confirmations, minMs, maxMs);
-      if (nowMs - suspicion.startedAtMs < lastsMs || this.#hasData(m, nowMs)) continue;
+      const votes = suspicion.votes(isMany);
+      const leftMs = suspicion.startedAtMs + suspicionMs(expected, votes - 1, minMs, maxMs) - nowMs;
+      if (leftMs > LAST_WORD_MS || this.#hasData(m, nowMs)) continue;
+      this.#ask(m, suspicion, nowMs);
+      if (leftMs > 0 || nowMs - (suspicion.askedFirstMs ?? nowMs) < LAST_WORD_MS) continue;
       this.#suspects.delete(m);
       m.suspicion = null;
+      m.deadToUsAlone = votes === 1;
       roster.setState(m, 'dead', nowMs);
       this.#core.counts.dead += 1;
       this.#core.emit({ type: 'member', id: m.id });
     }
+  }
+
+  /** The last word is the doubted one's own. */
+  #ask(m: Member, suspicion: Suspicion, nowMs: number): void {
+    if (nowMs - suspicion.askedLastMs < LAST_WORD_GAP_MS) return;
+    suspicion.askedLastMs = nowMs;
+    suspicion.askedFirstMs ??= nowMs;
+    const doubt: Message = { type: 'suspect', accusation: suspicion.accusation };
+    this.#core.send(m, [doubt, { type: 'ping', probe: this.#core.randomU64() }], nowMs);
   }
 
   /** Forgets those who are long gone. */

@@ -12,6 +12,8 @@ export class KnownMesh {
   readonly records: ReadonlyMap<string, VerifiedRecord>;
   /** Ids by their first 16 digits; bounded by the records. */
   readonly byPrefix: ReadonlyMap<string, string>;
+  /** Members of each voter class; bounded by the records. */
+  readonly classes = new Map<string, number>();
   /** Bounded by the records. */
   readonly addresses: ReadonlySet<string>;
   readonly index = new RecordIndex();
@@ -23,7 +25,11 @@ export class KnownMesh {
     this.records = new Map(records.map((r) => [r.id, r]));
     this.byPrefix = new Map(records.map((r) => [r.id.slice(0, 16), r.id]));
     this.addresses = new Set(records.flatMap((r) => (r.address === null ? [] : [r.address.ip])));
-    for (const record of records) this.index.set(record);
+    for (const record of records) {
+      this.index.set(record);
+      const { voterClass } = record;
+      if (voterClass !== null) this.classes.set(voterClass, (this.classes.get(voterClass) ?? 0) + 1);
+    }
     this.boot = boot;
   }
 }

@@ -19,6 +19,10 @@ export interface Member {
   missedProbes: number;
   /** When the data plane last heard it, authenticated. */
   dataAtMs: number;
+  /** Dead, and no other member's doubt had come: perhaps only this host believes it. */
+  deadToUsAlone: boolean;
+  /** It contradicted itself: until then it is out of use. */
+  quarantinedUntilMs: number;
 }
 
 export function newMember(record: VerifiedRecord, channel: Channel | null, nowMs: number): Member {
@@ -32,6 +36,8 @@ export function newMember(record: VerifiedRecord, channel: Channel | null, nowMs
     rttMs: null,
     missedProbes: 0,
     dataAtMs: -Infinity,
+    deadToUsAlone: false,
+    quarantinedUntilMs: -Infinity,
   };
 }
 

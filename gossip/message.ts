@@ -9,6 +9,7 @@
  *    5 suspect        accusation                   10 credential-ack  n x id 8
  *   11 statement        statement                 12 statement-digest  digest 16
  *   13 statement-list   from 8 | to 8 | n x id 8  14 statement-want    n x id 8
+ *   15 refresh          n x id 8                  16 equivocation      u16 | record | u16 | record
  *    0 padding        zeros
  */
 
@@ -34,7 +35,11 @@ export const MESSAGE = {
   statementDigest: 12,
   statementList: 13,
   statementWant: 14,
+  refresh: 15,
+  equivocation: 16,
 } as const;
+/** Higher ones are skipped. */
+export const LAST_MESSAGE = MESSAGE.equivocation;
 
 export type Message =
   | { readonly type: 'ping'; readonly probe: bigint }
@@ -57,7 +62,11 @@ export type Message =
       readonly to: string;
       readonly ids: readonly string[];
     }
-  | { readonly type: 'statementWant'; readonly ids: readonly string[] };
+  | { readonly type: 'statementWant'; readonly ids: readonly string[] }
+  /** As want, of members whose certificates the asker has. */
+  | { readonly type: 'refresh'; readonly ids: readonly string[] }
+  /** Two records of one member with one number. */
+  | { readonly type: 'equivocation'; readonly a: Uint8Array; readonly b: Uint8Array };
 
 /** `id`: 16 hex digits, the first 8 bytes. */
 export interface SummaryEntry {
@@ -86,6 +95,8 @@ export const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(te
 export const summaryBytes = (entries: number): number =>
   MESSAGE_HEADER_BYTES + 1 + entries * SUMMARY_ENTRY_BYTES;
 
+export const messageBytes = (m: Message): number => MESSAGE_HEADER_BYTES + bodyBytes(m);
+
 function bodyBytes(m: Message): number {
   switch (m.type) {
     case 'ping':
@@ -106,7 +117,10 @@ function bodyBytes(m: Message): number {
     case 'want':
     case 'credentialAck':
     case 'statementWant':
+    case 'refresh':
       return m.ids.length * ID_PREFIX_BYTES;
+    case 'equivocation':
+      return 4 + m.a.length + m.b.length;
     case 'statement':
       return m.statement.length;
     case 'statementDigest':
@@ -180,7 +194,12 @@ export function encodeMessage(m: Message): Uint8Array {
     case 'want':
     case 'credentialAck':
     case 'statementWant':
+    case 'refresh':
       for (const id of m.ids) put(unhex(id));
+      break;
+    case 'equivocation':
+      block(m.a);
+      block(m.b);
       break;
   }
   out[0] = MESSAGE[m.type];
@@ -247,11 +266,19 @@ export function decodeBody(type: number, body: Uint8Array): Message | null {
       return { type: 'summary', bucket: body[0]!, entries };
     }
     case MESSAGE.want:
+    case MESSAGE.refresh:
     case MESSAGE.credentialAck: {
-      const count = n / ID_PREFIX_BYTES;
-      if (!Number.isInteger(count) || count > MAX_WANT) return null;
-      const ids = Array.from({ length: count }, (_, i) => hex(body.subarray(i * 8, i * 8 + 8)));
-      return { type: type === MESSAGE.want ? 'want' : 'credentialAck', ids };
+      const ids = readIds(body, MAX_WANT);
+      if (ids === null) return null;
+      if (type === MESSAGE.want) return { type: 'want', ids };
+      return { type: type === MESSAGE.refresh ? 'refresh' : 'credentialAck', ids };
+    }
+    case MESSAGE.equivocation: {
+      const aBytes = n >= 2 ? view.getUint16(0) : n;
+      if (n < 4 + aBytes || aBytes > MAX_RECORD) return null;
+      const bBytes = view.getUint16(2 + aBytes);
+      if (n !== 4 + aBytes + bBytes || bBytes > MAX_RECORD) return null;
+      return { type: 'equivocation', a: body.slice(2, 2 + aBytes), b: body.slice(4 + aBytes) };
     }
     case MESSAGE.statement:
       return n > 0 && n <= MAX_STATEMENT ? { type: 'statement', statement: body.slice() } : null;

@@ -16,7 +16,13 @@ import {
 } from './codec.ts';
 import { retransmitLimit } from './config.ts';
 import type { Member } from './member.ts';
-import { encodeMessage, ID_PREFIX_BYTES, MESSAGE_HEADER_BYTES, type Message } from './message.ts';
+import {
+  encodeMessage,
+  ID_PREFIX_BYTES,
+  MESSAGE_HEADER_BYTES,
+  type Message,
+  messageBytes,
+} from './message.ts';
 import type { Address, Contact, Rng, Sealer, SwimOutput, VerifiedRecord } from './types.ts';
 
 /** Where to send: a member, or a contact that has no record yet. */
@@ -49,17 +55,12 @@ function targetOf(to: Outbound): { readonly address: Address | null; readonly bo
     : { address: to.contact.address, boxKey: to.contact.boxKey };
 }
 
-type NewsMessage = Extract<Message, { type: 'record' | 'suspect' | 'statement' }>;
+type NewsMessage = Extract<Message, { type: 'record' | 'suspect' | 'statement' | 'equivocation' }>;
 
 /** Below this no news fits: an accusation of two ids, a number and a signature. */
 const LEAST_NEWS_BYTES = 64;
 
-/** Bytes that a piece of news takes, without encoding it. */
-function sizeOf(m: NewsMessage): number {
-  if (m.type === 'statement') return MESSAGE_HEADER_BYTES + m.statement.length;
-  const body = m.type === 'suspect' ? m.accusation.length : 4 + m.record.length + m.credential.length;
-  return MESSAGE_HEADER_BYTES + body;
-}
+const NONE = new Uint8Array(0);
 
 export class Outbox {
   readonly #p: OutboxParts;
@@ -86,11 +87,7 @@ export class Outbox {
     withCredential = false,
   ): Extract<Message, { type: 'record' }> {
     const known = !withCredential && to.channel.hasCredentialOf(record.id.slice(0, 16));
-    return {
-      type: 'record',
-      record: record.bytes,
-      credential: known ? new Uint8Array(0) : record.credential,
-    };
+    return { type: 'record', record: record.bytes, credential: known ? NONE : record.credential };
   }
 
   /** Whether the peer is at the endpoint that it states; if not, a ping finds out and little else may go there. */
@@ -129,27 +126,47 @@ export class Outbox {
       news.queue.size > 0 &&
       to.channel.isProvenAt(address) &&
       (!news.answering || to.channel.mayTakeNews(nowMs));
-    if (takesNews)
-      news.queue.each(news.answering ? null : retransmitLimit(news.mult, news.members), (item) => {
-        if (room < LEAST_NEWS_BYTES) return 'stop';
-        const message = this.#newsMessage(to, item);
-        if (message === null) return 'gone';
-        if (item.recordOf === to.id || sizeOf(message) > room) return 'skipped';
-        const part = this.#encode(message);
-        parts.push(part);
-        room -= part.length;
-        return 'sent';
-      });
+    if (takesNews) for (const m of this.#newsFor(to, news, room)) parts.push(this.#encode(m));
     if (parts.length > 0) this.#seal(to, address, parts, nowMs);
   }
 
-  /** Null if the member was forgotten. */
-  #newsMessage(to: Outbound, news: News): NewsMessage | null {
-    if (news.isStatement === true) return { type: 'statement', statement: news.bytes };
-    if (news.recordOf === null) return { type: 'suspect', accusation: news.bytes };
-    const own = news.recordOf === this.#p.selfId;
-    const record = own ? this.#p.own() : this.#p.recordOf(news.recordOf);
-    return record === undefined ? null : this.#recordMessage(to, record);
+  /**
+   * News for `room` bytes. Records go without their certificates first, so that many fit; what room is left is for
+   * certificates that the peer is not known to have. It asks for those that it lacks.
+   */
+  #newsFor(to: Outbound, news: NewsSource, room: number): NewsMessage[] {
+    const told: NewsMessage[] = [];
+    /** Place in `told`; bounded by what fits a datagram. */
+    const bare: { readonly at: number; readonly record: VerifiedRecord }[] = [];
+    let left = room;
+    news.queue.each(news.answering ? null : retransmitLimit(news.mult, news.members), (item) => {
+      if (left < LEAST_NEWS_BYTES) return 'stop';
+      const record = this.#recordIn(item);
+      if (record === null) return 'gone';
+      const message: NewsMessage =
+        record === undefined
+          ? (item.what as NewsMessage)
+          : { type: 'record', record: record.bytes, credential: NONE };
+      const bytes = messageBytes(message);
+      if (record?.id === to.id || bytes > left) return 'skipped';
+      if (record !== undefined && !to.channel.hasCredentialOf(record.id.slice(0, 16)))
+        bare.push({ at: told.length, record });
+      told.push(message);
+      left -= bytes;
+      return 'sent';
+    });
+    for (const { at, record } of bare)
+      if (record.credential.length <= left) {
+        told[at] = { type: 'record', record: record.bytes, credential: record.credential };
+        left -= record.credential.length;
+      }
+    return told;
+  }
+
+  /** Undefined for news that is no record; null if its member was forgotten. */
+  #recordIn({ what }: News): VerifiedRecord | null | undefined {
+    if (!('recordOf' in what)) return undefined;
+    return what.recordOf === this.#p.selfId ? this.#p.own() : (this.#p.recordOf(what.recordOf) ?? null);
   }
 
   /** Records, in as many datagrams as they need and `mayGo` lets go; the rest is asked for another time. */

@@ -91,17 +91,18 @@ export class Prober {
     }
   }
 
-  /** A doubted member is told of the doubt with the ping, so that it can answer at once. */
+  /** A doubted member is told of the doubt before the ping, so that the answer brings its new record. */
   #ping(target: Member, probe: bigint, nowMs: number): void {
     const doubt = this.#doubt.about(target);
-    const messages: Message[] = [{ type: 'ping', probe }, ...this.#statements.digest()];
-    if (doubt !== null) messages.push(doubt);
+    const messages: Message[] = doubt === null ? [] : [doubt];
+    messages.push({ type: 'ping', probe }, ...this.#statements.digest());
     this.#core.send(target, messages, nowMs);
   }
 
   #askOthers(probe: Probe, target: Member, nowMs: number): void {
     probe.indirectSent = true;
-    const wanted = (m: Member): boolean => m.id !== target.id && m.state === 'alive' && m.channel.opened;
+    const wanted = (m: Member): boolean =>
+      m.id !== target.id && m.state === 'alive' && m.channel.opened && m.quarantinedUntilMs <= nowMs;
     for (const helper of this.#core.roster.pick(this.#core.config.indirectProbes, wanted)) {
       probe.helpers.add(helper.id);
       this.#core.send(helper, [{ type: 'pingReq', probe: probe.id, target: target.id }], nowMs);

@@ -17,6 +17,7 @@ import {
 import { MAX_DATAGRAM_BYTES } from './config.ts';
 import type { Core } from './core.ts';
 import type { Doubt } from './doubt.ts';
+import type { Quarantine } from './equivocation.ts';
 import type { Member } from './member.ts';
 import type { Outbound } from './outbox.ts';
 import type { Prober } from './prober.ts';
@@ -37,6 +38,7 @@ export class Receiver {
   readonly #prober: Prober;
   readonly #redial: Redial;
   readonly #statements: Statements;
+  readonly #quarantine: Quarantine;
   readonly #limit = new RateLimit();
   /** Messages understood by type; bounded by the message table. */
   readonly counts = new Map<string, number>();
@@ -48,6 +50,7 @@ export class Receiver {
     prober: Prober,
     redial: Redial,
     statements: Statements,
+    quarantine: Quarantine,
   ) {
     this.#core = core;
     this.#records = records;
@@ -55,6 +58,7 @@ export class Receiver {
     this.#prober = prober;
     this.#redial = redial;
     this.#statements = statements;
+    this.#quarantine = quarantine;
   }
 
   datagram(nowMs: number, bytes: Uint8Array, from: Address): void {
@@ -144,7 +148,7 @@ export class Receiver {
         this.#core.send(sender, [{ type: 'ack', probe: m.probe }], nowMs);
       }
     }
-    this.#records.askFor(sender, nowMs);
+    this.#records.finish(sender, nowMs);
   }
 
   #stale(sender: Outbound, inner: Inner, datagramBytes: number, nowMs: number): void {
@@ -184,7 +188,7 @@ export class Receiver {
         return this.#records.received(sender, m.record, m.credential, nowMs);
       case 'suspect':
         if (!sender.channel.mayAccuse(nowMs)) return this.#core.drop('rate');
-        return this.#doubt.accused(m.accusation, nowMs);
+        return this.#doubt.accused(sender, m.accusation, nowMs);
       case 'digest':
         if (this.#mayAnswer(sender, nowMs)) this.#records.answerDigest(sender, m.buckets, nowMs);
         return;
@@ -192,8 +196,12 @@ export class Receiver {
         if (this.#mayAnswer(sender, nowMs)) this.#records.answerSummary(sender, m.bucket, m.entries, nowMs);
         return;
       case 'want':
-        if (this.#mayAnswer(sender, nowMs)) this.#records.answerWant(sender, m.ids, nowMs);
+      case 'refresh':
+        if (this.#mayAnswer(sender, nowMs)) this.#records.answerWant(sender, m.ids, m.type === 'want', nowMs);
         return;
+      case 'equivocation':
+        if (!sender.channel.mayVerify(nowMs)) return this.#core.drop('rate');
+        return this.#quarantine.told(m.a, m.b, nowMs);
       case 'credentialAck':
         for (const id of m.ids) sender.channel.credentialAcked(id);
         return;

@@ -22,25 +22,55 @@ const CATCH_UP_ROUNDS = 6;
 /** Records asked for whose arrival within WANTED_MS is no news to others. */
 const MAX_WANTED = 4096;
 const WANTED_MS = 5000;
+/** A record that was asked for is not asked for again before this. */
+const ASK_AGAIN_MS = 500;
+
+/** What records set off elsewhere. */
+interface Reactions {
+  /** The own record came back with a number that this host did not give. */
+  readonly outbid: (incarnation: number, nowMs: number) => void;
+  /** A dead member states itself anew. */
+  readonly returned: (nowMs: number) => void;
+  /** Two records of one member with one number. */
+  readonly contradicted: (a: VerifiedRecord, b: VerifiedRecord, nowMs: number) => void;
+  /** What goes along with a comparison. */
+  readonly proofs: (nowMs: number) => readonly Message[];
+}
+
+/** A record to ask for. */
+interface Ask {
+  readonly prefix: string;
+  /** Its member's certificate is here. */
+  readonly hasCredential: boolean;
+  /** It came as news whose certificate is missing: once it is here it is news to others too. */
+  readonly isNews: boolean;
+}
+
+/** One that was asked for: without `isNews` its arrival is no news to others. */
+interface Wanted {
+  readonly atMs: number;
+  readonly isNews: boolean;
+}
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 export class Records {
   readonly #core: Core;
-  /** The own record came back with a number that this host did not give: outbid it. */
-  readonly #outbid: (incarnation: number, nowMs: number) => void;
+  readonly #react: Reactions;
   /** When the next comparison is due. */
   #nextSyncMs: number;
   #syncIntervalMs = CATCH_UP_MS;
   #roundsLeft = CATCH_UP_ROUNDS;
-  /** Prefixes of records asked for, oldest first, and until when; bounded by MAX_WANTED. */
-  readonly #wanted = new Map<string, number>();
+  /** Prefixes of records asked for, oldest first; bounded by MAX_WANTED. */
+  readonly #wanted = new Map<string, Wanted>();
   /** Prefixes to ask the sender of the datagram that is being read for; bounded by MAX_WANT. */
-  #asks: string[] = [];
+  #asks: Ask[] = [];
+  /** Records that it lacks; bounded by MAX_WANT. */
+  #newer: VerifiedRecord[] = [];
 
-  constructor(core: Core, outbid: (incarnation: number, nowMs: number) => void, nowMs: number) {
+  constructor(core: Core, react: Reactions, nowMs: number) {
     this.#core = core;
-    this.#outbid = outbid;
+    this.#react = react;
     this.#nextSyncMs = nowMs;
     if (core.parts.known !== undefined) this.#settled(nowMs);
   }
@@ -75,29 +105,40 @@ export class Records {
   }
 
   /** Takes note of a record to ask the sender of this datagram for; what does not fit is asked for another time. */
-  #ask(prefix: string): void {
-    if (this.#asks.length < MAX_WANT && !this.#asks.includes(prefix)) this.#asks.push(prefix);
+  #ask(ask: Ask, nowMs: number): void {
+    const asked = this.#wanted.get(ask.prefix);
+    if (asked !== undefined && nowMs - asked.atMs < ASK_AGAIN_MS) return;
+    if (this.#asks.length < MAX_WANT && this.#asks.every(({ prefix }) => prefix !== ask.prefix))
+      this.#asks.push(ask);
   }
 
-  /** Asks for all that the messages of one datagram showed to be missing. */
-  askFor(sender: Outbound, nowMs: number): void {
+  /** Answers what the messages of one datagram showed: asks for what is missing here, sends what is missing there. */
+  finish(sender: Outbound, nowMs: number): void {
+    const newer = this.#newer;
+    this.#newer = [];
+    if (newer.length > 0) this.#core.sendRecords(sender, newer, false, nowMs);
     if (this.#asks.length === 0) return;
-    const ids = this.#asks;
+    const asks = this.#asks;
     this.#asks = [];
-    for (const prefix of ids) {
+    for (const { prefix, isNews } of asks) {
       this.#wanted.delete(prefix);
-      this.#wanted.set(prefix, nowMs + WANTED_MS);
+      this.#wanted.set(prefix, { atMs: nowMs, isNews });
     }
-    for (const [oldest, untilMs] of this.#wanted) {
-      if (untilMs > nowMs && this.#wanted.size <= MAX_WANTED) break;
+    for (const [oldest, { atMs }] of this.#wanted) {
+      if (nowMs - atMs < WANTED_MS && this.#wanted.size <= MAX_WANTED) break;
       this.#wanted.delete(oldest);
     }
-    this.#core.send(sender, [{ type: 'want', ids }], nowMs);
+    const messages: Message[] = [];
+    for (const type of ['want', 'refresh'] as const) {
+      const ids = asks.flatMap((ask) => (ask.hasCredential === (type === 'refresh') ? [ask.prefix] : []));
+      if (ids.length > 0) messages.push({ type, ids });
+    }
+    this.#core.send(sender, messages, nowMs);
   }
 
   /** Begins a comparison. */
   sync(to: Outbound, nowMs: number): void {
-    this.#core.send(to, [this.digest()], nowMs);
+    this.#core.send(to, [this.digest(), ...this.#react.proofs(nowMs)], nowMs);
   }
 
   digest(): Message {
@@ -124,20 +165,23 @@ export class Records {
     if (claimed === null) return this.#core.drop('gossip');
     const known = claimed === own.id ? own : roster.member(claimed)?.record;
     const chain = credential.length > 0 ? credential : known?.credential;
-    if (chain === undefined) return this.#ask(prefixOf(claimed));
+    const prefix = prefixOf(claimed);
+    if (chain === undefined) return this.#ask({ prefix, hasCredential: false, isNews: true }, nowMs);
     // The same bytes were verified before; that is most of what arrives.
     const same = known !== undefined && sameBytes(known.bytes, bytes) ? known : null;
     if (same === null && !sender.channel.mayVerify(nowMs)) return this.#core.drop('rate');
     const record = same ?? parts.verifier.verify(bytes, chain);
     if (record === null) {
       // Its owner may have a new certificate.
-      if (credential.length === 0 && claimed !== own.id) this.#ask(prefixOf(claimed));
+      if (credential.length === 0 && claimed !== own.id)
+        this.#ask({ prefix, hasCredential: false, isNews: true }, nowMs);
       return this.#core.drop('gossip');
     }
     if (record.id !== own.id) this.merge(record, nowMs);
-    else if (compareRecords(record, own) >= 0 && !sameBytes(record.bytes, own.bytes))
-      this.#outbid(record.incarnation, nowMs);
-    const prefix = prefixOf(record.id);
+    else if (compareRecords(record, own) >= 0 && !sameBytes(record.bytes, own.bytes)) {
+      if (compareRecords(record, own) === 0) this.#react.contradicted(own, record, nowMs);
+      this.#react.outbid(record.incarnation, nowMs);
+    }
     sender.channel.credentialAcked(prefix);
     if (credential.length > 0 && this.#byPrefix(prefix) !== undefined)
       sender.channel.acknowledgeLater(prefix);
@@ -169,7 +213,7 @@ export class Records {
     }
     const order = compareRecords(record, known.record);
     if (order === 0 && !sameBytes(record.bytes, known.record.bytes))
-      this.#core.emit({ type: 'equivocation', id: record.id });
+      this.#react.contradicted(known.record, record, nowMs);
     if (order <= 0) return;
     if (!known.channel.mayUpdate(nowMs)) return this.#core.drop('rate');
     // Only a new incarnation answers doubt: a record with a new seq may be older than the silence.
@@ -177,6 +221,7 @@ export class Records {
     roster.replaceRecord(known, record);
     if (known.state === 'alive' ? record.status === 'left' : answersDoubt) {
       if (known.suspicion !== null && record.status === 'alive') this.#core.counts.refuted += 1;
+      if (known.state === 'dead' && record.status === 'alive') this.#react.returned(nowMs);
       known.suspicion = null;
       roster.setState(known, record.status, nowMs);
     }
@@ -186,9 +231,9 @@ export class Records {
 
   /** Passes a record on, unless this host had to ask for it: then the others have it, or will ask too. */
   #tell(id: string, nowMs: number): void {
-    const untilMs = this.#wanted.get(prefixOf(id));
+    const wanted = this.#wanted.get(prefixOf(id));
     this.#wanted.delete(prefixOf(id));
-    if (untilMs === undefined || untilMs <= nowMs) this.#core.announce(id);
+    if (wanted === undefined || wanted.isNews || nowMs - wanted.atMs >= WANTED_MS) this.#core.announce(id);
   }
 
   /** Answers a digest. What asks this has echoed our boot, so that the answer may be larger than the question. */
@@ -215,7 +260,7 @@ export class Records {
   answerSummary(sender: Outbound, bucket: number, entries: readonly SummaryEntry[], nowMs: number): void {
     if (!sender.channel.mayServe(nowMs)) return this.#core.drop('rate');
     let behind = false;
-    const newer: VerifiedRecord[] = [];
+    const newer = this.#newer;
     for (const entry of entries) {
       // It verified what it lists.
       sender.channel.credentialAcked(entry.id);
@@ -223,7 +268,7 @@ export class Records {
       const order = mine === undefined ? -1 : compareRecords(mine, entry);
       if (order < 0 && (mine !== undefined || !this.#core.roster.isForgotten(entry.id, entry))) {
         behind = true;
-        this.#ask(entry.id);
+        this.#ask({ prefix: entry.id, hasCredential: mine !== undefined, isNews: false }, nowMs);
       } else if (order > 0 && mine !== undefined) newer.push(mine);
     }
     // A full summary may be a part of a larger bucket: what is not in it may still be there.
@@ -232,14 +277,15 @@ export class Records {
       for (const record of this.#bucket(bucket)) if (!listed.has(prefixOf(record.id))) newer.push(record);
     }
     if (behind) this.catchUp(nowMs);
-    this.#core.sendRecords(sender, newer.slice(0, MAX_WANT), false, nowMs);
+    newer.splice(MAX_WANT);
   }
 
-  answerWant(sender: Outbound, prefixes: readonly string[], nowMs: number): void {
+  /** @param withCredentials who asks may have forgotten the certificate that it once acknowledged */
+  answerWant(sender: Outbound, prefixes: readonly string[], withCredentials: boolean, nowMs: number): void {
     if (!sender.channel.mayServe(nowMs)) return this.#core.drop('rate');
     const records = prefixes.map((p) => this.#byPrefix(p)).filter((r) => r !== undefined);
-    // Who asks may have forgotten the certificate that it once acknowledged.
-    this.#core.sendRecords(sender, records, true, nowMs);
+    if (!withCredentials) for (const prefix of prefixes) sender.channel.credentialAcked(prefix);
+    this.#core.sendRecords(sender, records, withCredentials, nowMs);
   }
 
   load(nowMs: number): void {

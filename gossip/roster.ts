@@ -25,8 +25,10 @@ interface RecordNumber {
 
 export const prefixOf = (id: string): string => id.slice(0, PREFIX_DIGITS);
 
+const isHereIn = (state: MemberState): boolean => state === 'alive' || state === 'suspect';
+
 /** Neither dead nor left: still probed and told news. */
-export const isHere = (m: Member): boolean => m.state === 'alive' || m.state === 'suspect';
+export const isHere = (m: Member): boolean => isHereIn(m.state);
 
 export class Roster {
   readonly #rng: Rng;
@@ -49,6 +51,8 @@ export class Roster {
   readonly #known: KnownMesh | null;
   /** Ids that are not looked up among the known: this host's own and forgotten ones; bounded by the known. */
   readonly #unknown = new Set<string>();
+  /** Members that are here by voter class, this host left out; bounded by the members. */
+  readonly #classes: Map<string, number>;
   /** Members in each state, this host left out. */
   readonly #counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 };
   /** Who is not simply alive; bounded by maxMembers. */
@@ -62,7 +66,9 @@ export class Roster {
     this.#known = known;
     this.order = new ProbeOrder(rng, known?.ids);
     this.index = new RecordIndex(known?.index);
+    this.#classes = new Map(known?.classes);
     if (known === null) return;
+    this.#countClass(known.records.get(ownId)?.voterClass ?? null, -1);
     this.#unknown.add(ownId);
     this.index.delete(ownId);
     this.#counts.alive = known.ids.length - (known.records.has(ownId) ? 1 : 0);
@@ -121,6 +127,8 @@ export class Roster {
   setState(member: Member, state: MemberState, nowMs: number): void {
     this.#counts[member.state] -= 1;
     this.#counts[state] += 1;
+    const came = Number(isHereIn(state)) - Number(isHere(member));
+    if (came !== 0) this.#countClass(member.record.voterClass, came);
     member.state = state;
     member.stateSinceMs = nowMs;
     if (state === 'alive') this.#troubled.delete(member);
@@ -145,6 +153,11 @@ export class Roster {
 
   #isShared(id: string): boolean {
     return this.#known?.records.has(id) === true;
+  }
+
+  /** Whether it contradicted itself not long ago. */
+  isQuarantined(id: string, nowMs: number): boolean {
+    return (this.#members.get(id)?.quarantinedUntilMs ?? -Infinity) > nowMs;
   }
 
   contacts(): IterableIterator<Outbound> {
@@ -191,6 +204,7 @@ export class Roster {
     const member = newMember(record, contact?.channel ?? null, nowMs);
     this.#members.set(id, member);
     this.#counts[member.state] += 1;
+    if (isHere(member)) this.#countClass(record.voterClass, 1);
     if (member.state !== 'alive') this.#troubled.add(member);
     this.#forgotten.delete(prefixOf(id));
     this.index.set(record);
@@ -204,6 +218,10 @@ export class Roster {
   replaceRecord(member: Member, record: VerifiedRecord): void {
     this.#count(member.record.address, -1);
     this.#count(record.address, 1);
+    if (isHere(member) && record.voterClass !== member.record.voterClass) {
+      this.#countClass(member.record.voterClass, -1);
+      this.#countClass(record.voterClass, 1);
+    }
     member.record = record;
     this.index.set(record);
     this.dirty = true;
@@ -224,6 +242,7 @@ export class Roster {
     }
     this.#members.delete(member.id);
     this.#counts[member.state] -= 1;
+    if (isHere(member)) this.#countClass(member.record.voterClass, -1);
     this.#troubled.delete(member);
     if (this.#isShared(member.id)) this.#unknown.add(member.id);
     this.index.delete(member.id);
@@ -265,6 +284,19 @@ export class Roster {
   /** Members that are here, and this host. */
   hereCount(): number {
     return 1 + this.#counts.alive + this.#counts.suspect;
+  }
+
+  /** Whether a voter class is at least half of who is here, this host (of class `own`) included. */
+  isHalf(voterClass: string, own: string | null): boolean {
+    const members = (this.#classes.get(voterClass) ?? 0) + Number(voterClass === own);
+    return 2 * members >= this.hereCount();
+  }
+
+  #countClass(voterClass: string | null, change: number): void {
+    if (voterClass === null) return;
+    const n = (this.#classes.get(voterClass) ?? 0) + change;
+    if (n > 0) this.#classes.set(voterClass, n);
+    else this.#classes.delete(voterClass);
   }
 
   countByState(): Record<MemberState, number> {

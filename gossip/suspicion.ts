@@ -32,28 +32,48 @@ export function suspicionMs(expected: number, confirmations: number, minMs: numb
 
 /** Accusers remembered for one suspicion. */
 const MAX_ACCUSERS = 16;
+/** Of these, of one voter class: more would not shorten the time, and shall not keep others out. */
+const MAX_OF_CLASS = 4;
 
 export class Suspicion {
   /** The first accusation, for the accused to hear. */
   readonly accusation: Uint8Array;
   readonly startedAtMs: number;
-  /** Who doubts; bounded by MAX_ACCUSERS. */
-  readonly #accusers = new Set<string>();
+  /** When the doubted one was first and last asked by this host, before its time is over. */
+  askedFirstMs: number | null = null;
+  askedLastMs = -Infinity;
+  /** Who doubts, and the voter class of each; bounded by MAX_ACCUSERS. */
+  readonly #accusers = new Map<string, string | null>();
 
-  constructor(accusation: Uint8Array, accuser: string, nowMs: number) {
+  constructor(accusation: Uint8Array, accuser: string, voterClass: string | null, nowMs: number) {
     this.accusation = accusation;
     this.startedAtMs = nowMs;
-    this.#accusers.add(accuser);
+    this.#accusers.set(accuser, voterClass);
   }
 
-  /** True if the accuser is new: one vote each. */
-  confirm(accuser: string): boolean {
+  /** True if the accuser is new and may count. */
+  confirm(accuser: string, voterClass: string | null): boolean {
     if (this.#accusers.has(accuser) || this.#accusers.size >= MAX_ACCUSERS) return false;
-    this.#accusers.add(accuser);
+    let same = 0;
+    if (voterClass !== null) for (const known of this.#accusers.values()) if (known === voterClass) same += 1;
+    if (same >= MAX_OF_CLASS) return false;
+    this.#accusers.set(accuser, voterClass);
     return true;
   }
 
-  get confirmations(): number {
-    return this.#accusers.size - 1;
+  isAccusedBy(id: string): boolean {
+    return this.#accusers.has(id);
+  }
+
+  /** One vote each, but one for all of a class together that `isMany` does not say is half of the mesh. */
+  votes(isMany: (voterClass: string) => boolean): number {
+    if (this.#accusers.size === 1) return 1;
+    const few = new Set<string>(); // bounded by MAX_ACCUSERS
+    let votes = 0;
+    for (const voterClass of this.#accusers.values()) {
+      if (voterClass === null || isMany(voterClass)) votes += 1;
+      else few.add(voterClass);
+    }
+    return votes + few.size;
   }
 }

@@ -13,6 +13,7 @@
 
 import { Core, type SwimParts } from './core.ts';
 import { Doubt } from './doubt.ts';
+import { Quarantine } from './equivocation.ts';
 import type { Member } from './member.ts';
 import type { Message } from './message.ts';
 import { Prober } from './prober.ts';
@@ -32,6 +33,8 @@ export interface SwimStats {
   readonly probeFailures: number;
   readonly refuted: number;
   readonly dead: number;
+  /** Proofs that a member contradicted itself. */
+  readonly equivocations: number;
   /** Sent, by type. */
   readonly messages: ReadonlyMap<string, number>;
   readonly received: ReadonlyMap<string, number>;
@@ -51,6 +54,7 @@ export class Swim {
   readonly #receiver: Receiver;
   readonly #redial: Redial;
   readonly #statements: Statements;
+  readonly #quarantine: Quarantine;
   #nextGossipMs = 0;
   #savedAtMs = -Infinity;
   #nowMs: number;
@@ -59,7 +63,17 @@ export class Swim {
     this.#nowMs = nowMs;
     this.#core = new Core(parts);
     this.#doubt = new Doubt(this.#core);
-    this.#records = new Records(this.#core, (n, atMs) => this.#doubt.refute(n, atMs), nowMs);
+    this.#quarantine = new Quarantine(this.#core);
+    this.#records = new Records(
+      this.#core,
+      {
+        contradicted: (a, b, atMs) => this.#quarantine.contradicted(a, b, atMs),
+        proofs: (atMs) => this.#quarantine.some(atMs),
+        outbid: (n, atMs) => this.#doubt.refute(n, atMs),
+        returned: (atMs) => this.#redial.healed(atMs),
+      },
+      nowMs,
+    );
     this.#statements = new Statements(this.#core);
     this.#prober = new Prober(this.#core, this.#doubt, this.#statements);
     this.#redial = new Redial(this.#core, this.#doubt, this.#records, this.#statements);
@@ -70,6 +84,7 @@ export class Swim {
       this.#prober,
       this.#redial,
       this.#statements,
+      this.#quarantine,
     );
     for (const contact of parts.contacts)
       if (contact.id !== parts.own.id) this.#core.roster.addContact(contact);
@@ -83,6 +98,16 @@ export class Swim {
 
   member(id: string): Member | undefined {
     return this.#core.roster.member(id);
+  }
+
+  /** Whether a member contradicted itself not long ago: it is out of use. */
+  isQuarantined(id: string): boolean {
+    return this.#core.roster.isQuarantined(id, this.#nowMs);
+  }
+
+  /** How long others will have nothing to do with this host, for its key was seen to sign in two places; 0 if they do. */
+  get ownQuarantineMs(): number {
+    return Math.max(0, (this.#quarantine.ownUntilMs(this.#nowMs) ?? 0) - this.#nowMs);
   }
 
   get own(): VerifiedRecord {
@@ -124,6 +149,7 @@ export class Swim {
     this.#nowMs = nowMs;
     this.#prober.tick(nowMs);
     this.#doubt.tick(nowMs);
+    this.#quarantine.tick(nowMs);
     this.#gossip(nowMs);
     this.#records.tick(nowMs);
     this.#redial.tick(nowMs);

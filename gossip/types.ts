@@ -20,6 +20,11 @@ export interface VerifiedRecord {
   readonly address: Address | null;
   /** The owner's X25519 key. */
   readonly boxKey: Uint8Array;
+  /**
+   * Members that one secret let in share a class: while it holds less than half of the mesh, all their doubt about one
+   * member is one vote. Null: votes for itself.
+   */
+  readonly voterClass: string | null;
   readonly bytes: Uint8Array;
   /** Certificate chain that the record was verified with. */
   readonly credential: Uint8Array;
@@ -124,7 +129,7 @@ export type SwimOutput =
   | { readonly type: 'member'; readonly id: string }
   /** The first box of a member opened since this start. */
   | { readonly type: 'reachable'; readonly id: string }
-  /** Two different records of one owner with one number: proof of equivocation; the first is kept. */
+  /** Two different records of one owner with one number, for the first time: it is out of use for a while. */
   | { readonly type: 'equivocation'; readonly id: string }
   | { readonly type: 'probe'; readonly id: string; readonly rttMs: number | null }
   /** A statement is new and in force. */

@@ -39,6 +39,11 @@ const MAX_CERTIFICATES = 4096;
 const RECHECK_MS = 60_000;
 const STATE_VALID_MS = 30 * 86400_000;
 
+/** Who came with one token votes with one voice while it is a minority; whom a root made came with none. */
+function voterClassOf(cert: ReadNodeCert): string | null {
+  return cert.tokenId.every((byte) => byte === 0) ? null : toHex(cert.tokenId);
+}
+
 export interface GossipTrustOptions {
   readonly identity: NodeIdentity;
   /** Where other hosts reach this one. */
@@ -118,6 +123,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
       status: state.status === 'alive' ? 'alive' : 'left',
       address,
       boxKey: cert.dhPk,
+      voterClass: voterClassOf(cert),
       bytes: record,
       credential,
     };
@@ -179,6 +185,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
       status,
       address: { ip: listen.ip, port: gossipPort },
       boxKey: identity.cert.dhPk,
+      voterClass: voterClassOf(identity.cert),
       bytes,
       credential: concat(identity.certBytes, identity.admitterBytes),
     };

@@ -46,6 +46,9 @@ export class SeededRng implements Rng {
   }
 }
 
+/** Everybody came with one token, or votes for itself. */
+const ONE_TOKEN = 0;
+export const OWN_CLASS = 255;
 const ID_BYTES = 32;
 const RECORD_BYTES = 160;
 const CREDENTIAL_BYTES = 600;
@@ -88,13 +91,14 @@ function identityOf(id: string): { readonly boxKey: Uint8Array; readonly credent
 /** Records that were verified, by their bytes: equal bytes are one object in all hosts. */
 const verified = new Map<string, VerifiedRecord>();
 
-/** id 32 | incarnation 8 | seq 4 | status 1 | has address 1 | zeros */
+/** id 32 | incarnation 8 | seq 4 | status 1 | voter class 1 (255: none) | address | zeros */
 export function makeRecord(
   id: string,
   incarnation: number,
   seq: number,
   status: 'alive' | 'left' = 'alive',
   ip: string | null = ipOf(numberOf(id)),
+  voterClass = ONE_TOKEN,
 ): VerifiedRecord {
   const bytes = new Uint8Array(RECORD_BYTES);
   bytes.set(unhex(id));
@@ -102,6 +106,7 @@ export function makeRecord(
   view.setBigUint64(32, BigInt(incarnation));
   view.setUint32(40, seq);
   bytes[44] = status === 'left' ? 1 : 0;
+  bytes[45] = voterClass;
   bytes.set(new TextEncoder().encode(ip ?? ''), 46);
   const { boxKey, credential } = identityOf(id);
   return {
@@ -111,6 +116,7 @@ export function makeRecord(
     status,
     address: ip === null ? null : { ip, port: 7946 },
     boxKey,
+    voterClass: voterClass === OWN_CLASS ? null : `class ${voterClass}`,
     bytes,
     credential,
   };
@@ -134,6 +140,7 @@ export const verifier: RecordVerifier = {
       view.getUint32(40),
       status,
       ip === '' ? null : ip,
+      record[45],
     );
     const whole = { ...made, bytes: record };
     verified.set(key, whole);
@@ -192,6 +199,7 @@ export class Disk implements Persistence {
   saved: readonly SavedMember[] = [];
   /** Null for a host that gives no address. */
   ip: string | null;
+  voterClass = ONE_TOKEN;
 
   constructor(n: number) {
     this.id = idOf(n);
@@ -217,7 +225,7 @@ export class Disk implements Persistence {
       this.incarnation = Math.max(this.incarnation, raiseAbove) + 1;
       this.seq = 0;
     }
-    return makeRecord(this.id, this.incarnation, this.seq, status, this.ip);
+    return makeRecord(this.id, this.incarnation, this.seq, status, this.ip, this.voterClass);
   }
 
   signer(): Signer {

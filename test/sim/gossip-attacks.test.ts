@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import { encodeBox, encodeInner, encodeMessage, TYPE_BOX, TYPE_INTRO } from '../../gossip/codec.ts';
 import type { Address } from '../../gossip/types.ts';
 import { accusation, idOf, ipOf, makeRecord, SeededRng, sealerOf } from './cheap-parts.ts';
-import { type Sent, World } from './world.ts';
+import { type Sent, World, type WorldOptions } from './world.ts';
 
 const from = (n: number): Address => ({ ip: ipOf(n), port: 7946 });
 
-function settled(members: number): World {
-  const world = new World();
+function settled(members: number, options: WorldOptions = {}): World {
+  const world = new World(options);
   world.join(members);
   world.run(15_000);
   assert.ok(world.agree());
@@ -203,23 +203,67 @@ test('T9: a member that sends 1,000 accusations a second kills nobody and makes 
   assert.ok(world.agree());
 });
 
-test('T11: three of eight members that accuse another together do not get it declared dead', () => {
-  const world = settled(8);
-  const conspirators = [1, 3, 4];
+/** `liars` accuse host 2 to all others, all the time, for 30 s: before each has heard of its newest number. */
+function conspire(world: World, liars: readonly number[]): void {
+  const honest = world.hosts.map(({ n }) => n).filter((n) => n !== 2 && !liars.includes(n));
   for (let i = 0; i < 60; i++) {
+    for (const to of honest) {
+      const incarnation = world.swim(to).member(idOf(2))?.record.incarnation ?? 0;
+      const lies = liars.map((liar) => accusation(idOf(liar), idOf(2), incarnation));
+      for (const [at, lie] of lies.entries()) {
+        const liar = liars[at] ?? 0;
+        world.deliver(
+          to,
+          forge(world, liar, to, [encodeMessage({ type: 'suspect', accusation: lie })]),
+          from(liar),
+        );
+      }
+    }
+    world.run(500);
+  }
+}
+
+for (const [name, members, liars, voterClassOf] of [
+  ['three of eight members', 8, [1, 3, 4], () => 0],
+  ['six of eight members, with the token of all,', 8, [1, 3, 4, 5, 6, 7], () => 0],
+  [
+    'six of fourteen members, with a token of their own,',
+    14,
+    [1, 3, 4, 5, 6, 7],
+    (n: number) => Number(n < 8 && n !== 0 && n !== 2),
+  ],
+] as const)
+  for (const seed of [1, 2, 3])
+    test(`T11: ${name} that accuse another together do not get it declared dead (seed ${seed})`, () => {
+      const world = settled(members, { seed, voterClassOf });
+      conspire(world, liars);
+      assert.deepEqual(
+        world.history.filter((line) => /dead/.test(line)),
+        [],
+      );
+      world.run(20_000);
+      assert.ok(world.agree());
+    });
+
+test('T11: the doubt of six with one token, a minority, takes as long as that of one; that of six with six tokens does not', () => {
+  const liars = [1, 3, 4, 5, 6, 7];
+  const diesAfterMs = (voterClassOf: (n: number) => number): number => {
+    const world = settled(14, { voterClassOf });
+    // Nothing passes between the accused one and host 0, and nothing but lies reaches host 0.
+    world.reaches = (_from, to) => to !== 0;
     const { incarnation } = world.swim(2).own;
-    for (const liar of conspirators) {
+    for (const liar of liars) {
       const lie = encodeMessage({
         type: 'suspect',
         accusation: accusation(idOf(liar), idOf(2), incarnation),
       });
       world.deliver(0, forge(world, liar, 0, [lie]), from(liar));
     }
-    world.run(500);
-  }
-  assert.ok(world.history.every((line) => !/dead/.test(line)));
-  world.run(20_000);
-  assert.ok(world.agree());
+    return world.runUntil(() => world.view(0, 2) === 'dead', 60_000);
+  };
+  const [one, six] = [diesAfterMs((n) => (liars.includes(n) ? 1 : 0)), diesAfterMs((n) => n)];
+  assert.ok(six < 7000, `${six} ms`);
+  assert.ok(one > 3 * six, `${one} ms and ${six} ms`);
 });
 
 test('a record with an old number does not bring a dead host back', () => {
@@ -244,6 +288,79 @@ test('T10: two different records with one number are reported and the first is k
   const outputs = world.swim(0).datagram(world.nowMs, forge(world, 1, 0, [m]), from(1));
   assert.ok(outputs.some((o) => o.type === 'equivocation' && o.id === record.id));
   assert.equal(world.swim(0).member(idOf(2))?.record.address?.ip, ipOf(2));
+});
+
+/** Host 2 said two things under one number; host 0 has heard both. */
+function contradicted(world: World): Uint8Array {
+  const { record } = world.swim(0).member(idOf(2)) ?? assert.fail('known');
+  const other = makeRecord(record.id, record.incarnation, record.seq, 'alive', '10.9.9.9');
+  const m = encodeMessage({ type: 'record', record: other.bytes, credential: other.credential });
+  world.deliver(0, forge(world, 1, 0, [m]), from(1));
+  return encodeMessage({ type: 'equivocation', a: record.bytes, b: other.bytes });
+}
+
+const quarantines = (world: World): (readonly [number, boolean])[] =>
+  world.up.filter(({ n }) => n !== 2).map(({ n }) => [n, world.swim(n).isQuarantined(idOf(2))]);
+
+test('T10: a member that contradicted itself is quarantined everywhere within 2 s, knows it, and its doubt counts nowhere', () => {
+  const world = settled(12);
+  const seen: string[] = [];
+  world.onOutput = (host, output) => {
+    if (output.type === 'equivocation') seen.push(`${host.n} ${output.id === idOf(2)}`);
+  };
+  contradicted(world);
+  const tookMs = world.runUntil(() => quarantines(world).every(([, out]) => out), 2000);
+  assert.ok(tookMs < Infinity, JSON.stringify(quarantines(world)));
+  world.run(1000);
+  assert.ok(world.swim(2).ownQuarantineMs > 500_000);
+  assert.equal(seen.length, 12, 'each host tells it once');
+  assert.ok(world.up.every(({ swim }) => swim?.stats().equivocations === 1));
+  const { incarnation } = world.swim(5).own;
+  const lie = encodeMessage({ type: 'suspect', accusation: accusation(idOf(2), idOf(5), incarnation) });
+  world.deliver(0, forge(world, 2, 0, [lie]), from(2));
+  assert.equal(world.view(0, 5), 'alive');
+});
+
+test('T10: a proof that was missed behind a partition is told with the first comparison', () => {
+  const world = settled(6);
+  const apart = (n: number): boolean => n === 5;
+  world.reaches = (a, b) => apart(a) === apart(b);
+  contradicted(world);
+  world.run(60_000);
+  assert.equal(world.swim(5).isQuarantined(idOf(2)), false);
+  world.reaches = () => true;
+  const tookMs = world.runUntil(() => world.swim(5).isQuarantined(idOf(2)), 30_000);
+  assert.ok(tookMs < Infinity);
+});
+
+test('T10: the quarantine ends after 10 minutes without a new proof, and the old one is not taken again', () => {
+  const world = settled(3);
+  const proof = contradicted(world);
+  world.run(500_000);
+  assert.ok(quarantines(world).every(([, out]) => out));
+  world.run(110_000);
+  assert.ok(quarantines(world).every(([, out]) => !out));
+  for (const to of [0, 1]) world.deliver(to, forge(world, 1 - to, to, [proof]), from(1 - to));
+  world.run(1000);
+  assert.ok(quarantines(world).every(([, out]) => !out));
+});
+
+test('T10: what proves nothing is refused: one record twice, two numbers, two members, another owner', () => {
+  const world = settled(4);
+  const of = (n: number, seq: number, ip = ipOf(n)): Uint8Array =>
+    makeRecord(idOf(n), 3, seq, 'alive', ip).bytes;
+  for (const [a, b] of [
+    [of(2, 1), of(2, 1)],
+    [of(2, 1), of(2, 2, '10.9.9.9')],
+    [of(2, 1), of(3, 1)],
+    [of(2, 1), new Uint8Array(160)],
+  ] as const) {
+    const drops = dropsWhile(world, () =>
+      world.deliver(0, forge(world, 1, 0, [encodeMessage({ type: 'equivocation', a, b })]), from(1)),
+    );
+    assert.deepEqual(drops, { gossip: 1 });
+  }
+  assert.ok(quarantines(world).every(([, out]) => !out));
 });
 
 for (const ip of [

@@ -5,16 +5,17 @@
  * datagrams and what one host sends in a second are bounded. A breach throws, with the hosts that it concerns.
  */
 import { DEFAULT_CONFIG, MAX_DATAGRAM_BYTES } from '../../gossip/config.ts';
+import type { Member } from '../../gossip/member.ts';
 import { expectedConfirmations, suspicionBounds, suspicionMs } from '../../gossip/suspicion.ts';
 import type { MemberState } from '../../gossip/types.ts';
-import { numberOf } from './cheap-parts.ts';
+import { numberOf, OWN_CLASS } from './cheap-parts.ts';
 import type { Host, World } from './world.ts';
 
 /**
- * Datagrams of one host in a second, at the worst, which is when it is the first to reach the other side of a partition:
- * records that others lack (core.ts bounds them, in seconds of its own), and what it has, told to whoever compares.
+ * Datagrams of one host in a second, at the worst: records that others lack (core.ts bounds them), and what it has, told to
+ * whoever compares.
  */
-const mostPerSecond = (hosts: number): number => Math.min(2048, 20 * hosts) + 200 + 4 * hosts;
+const mostPerSecond = (hosts: number): number => 600 + 2 * hosts;
 const MOST_NEWS = 4096;
 
 export class Breach extends Error {
@@ -107,7 +108,7 @@ export class Invariants {
   #judgeDeath(host: Host, subject: number, incarnation: number, doubtedForMs: number): void {
     this.deaths += 1;
     if (this.#world.host(subject).swim !== null) this.falseDeaths += 1;
-    const accusers = this.#accusers.get(`${subject} ${incarnation}`)?.size ?? 0;
+    const accusers = this.#votes(host, subject, incarnation);
     const { alive, suspect } = host.swim!.stats().members;
     const c = DEFAULT_CONFIG;
     const { minMs, maxMs } = suspicionBounds(
@@ -127,6 +128,21 @@ export class Invariants {
         `${host.n} declared ${subject} dead after ${Math.round(doubtedForMs)} ms with ${accusers} accusers, not ${Math.round(leastMs)} ms`,
         [host.n, subject],
       );
+  }
+
+  /** Signed doubts, one for each accuser; those of one voter class that is less than half of the mesh are one. */
+  #votes(host: Host, subject: number, incarnation: number): number {
+    const accusers = [...(this.#accusers.get(`${subject} ${incarnation}`) ?? [])];
+    const classOf = (n: number): number => this.#world.host(n).disk.voterClass;
+    if (!this.#world.hasClasses) return accusers.length;
+    // As it was before this death.
+    const isHere = (m: Member): boolean => m.state === 'alive' || m.state === 'suspect';
+    const others = (host.swim?.members() ?? []).filter((m) => isHere(m) || numberOf(m.id) === subject);
+    const here = [host.n, ...others.map((m) => numberOf(m.id))].map(classOf);
+    const isFew = (c: number): boolean =>
+      c !== OWN_CLASS && 2 * here.filter((other) => other === c).length < here.length;
+    const classes = accusers.map(classOf);
+    return classes.filter((c) => !isFew(c)).length + new Set(classes.filter(isFew)).size;
   }
 
   #everySecond(): void {

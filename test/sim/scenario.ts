@@ -3,7 +3,7 @@
  * ends, and within 60 s all hosts must see the same: whoever is up alive in its newest record, whoever is down not alive.
  */
 import type { SwimConfig } from '../../gossip/config.ts';
-import { SeededRng } from './cheap-parts.ts';
+import { OWN_CLASS, SeededRng } from './cheap-parts.ts';
 import { Breach, Invariants } from './invariants.ts';
 import { Recorder } from './recorder.ts';
 import { World } from './world.ts';
@@ -37,12 +37,18 @@ class Scenario {
   constructor(seed: number, config: Partial<SwimConfig>) {
     this.#rng = new SeededRng(seed * 2_654_435_761);
     this.#members = 3 + this.#below(8);
-    this.world = new World({ seed, latencyMs: [1, 1 + this.#below(60)], config });
+    const latencyMs = [1, 1 + this.#below(60)] as const;
+    const tokens = this.#one([1, 1, 2, 3, 255]);
+    const voterClassOf = (n: number): number => (tokens === OWN_CLASS ? OWN_CLASS : n % tokens);
+    this.world = new World({ seed, latencyMs, config, ...(tokens === 1 ? {} : { voterClassOf }) });
     this.world.loss = this.#one([0, 0, 0.05, 0.1, 0.2]);
     this.world.duplicated = this.#one([0, 0.02, 0.2]);
     this.world.delayed = this.#one([0, 0.02, 0.1]);
     const { loss, duplicated, delayed } = this.world;
-    this.faults.push(`${this.#members} hosts, lost ${loss}, duplicated ${duplicated}, delayed ${delayed}`);
+    const joined = tokens === OWN_CLASS ? 'a token each' : `${tokens} tokens`;
+    this.faults.push(
+      `${this.#members} hosts, ${joined}, lost ${loss}, duplicated ${duplicated}, delayed ${delayed}`,
+    );
     this.world.join(this.#members, 50);
     this.world.reaches = (from, to) => !this.#cuts.has(`${from} ${to}`);
     for (let i = 2 + this.#below(6); i > 0; i--) this.#plan();

@@ -85,6 +85,8 @@ export interface WorldOptions {
   readonly latencyMs?: readonly [number, number];
   readonly config?: Partial<SwimConfig>;
   readonly history?: boolean;
+  /** Voter class of a host, 0 to 254, or OWN_CLASS; all have one if not given. */
+  readonly voterClassOf?: (n: number) => number;
 }
 
 const savedOf = (r: VerifiedRecord): SavedMember => ({ record: r.bytes, credential: r.credential });
@@ -139,7 +141,10 @@ export class World {
 
   /** Begins with `count` hosts that have long met and settled. */
   settle(count: number): void {
-    const records = Array.from({ length: count }, (_, n) => makeRecord(idOf(n), 1, 0));
+    const classOf = this.#options.voterClassOf;
+    const records = Array.from({ length: count }, (_, n) =>
+      makeRecord(idOf(n), 1, 0, 'alive', ipOf(n), classOf?.(n)),
+    );
     this.#known = new KnownMesh(records, 1);
     for (let n = 0; n < count; n++) {
       const { disk } = this.#addHost();
@@ -147,6 +152,11 @@ export class World {
       disk.keeps = false;
       this.start(n, []);
     }
+  }
+
+  /** Whether hosts came with different tokens. */
+  get hasClasses(): boolean {
+    return this.#options.voterClassOf !== undefined;
   }
 
   #addHost(): Host {
@@ -163,6 +173,7 @@ export class World {
       waiting: [],
       clock,
     };
+    host.disk.voterClass = this.#options.voterClassOf?.(n) ?? 0;
     host.disk.onAccuse = (target, incarnation) => this.onAccuse(n, numberOf(target), incarnation);
     this.hosts.push(host);
     return host;

@@ -51,6 +51,12 @@ const message: fc.Arbitrary<Message> = fc
     }),
     fc.record({ type: fc.constant('want' as const), ids }),
     fc.record({ type: fc.constant('credentialAck' as const), ids }),
+    fc.record({ type: fc.constant('refresh' as const), ids }),
+    fc.record({
+      type: fc.constant('equivocation' as const),
+      a: fc.uint8Array({ maxLength: 256 }),
+      b: fc.uint8Array({ maxLength: 256 }),
+    }),
   )
   .map((m) => ({ ...m }));
 

@@ -39,13 +39,38 @@ test('confirmations are expected only where enough others could give them', () =
 });
 
 test('each accuser counts once, and no more than 16 are remembered', () => {
-  const suspicion = new Suspicion(new Uint8Array(0), 'a', 0);
-  assert.equal(suspicion.confirm('a'), false);
-  assert.equal(suspicion.confirm('b'), true);
-  assert.equal(suspicion.confirm('b'), false);
-  assert.equal(suspicion.confirmations, 1);
-  for (let i = 0; i < 100; i++) suspicion.confirm(`accuser ${i}`);
-  assert.equal(suspicion.confirmations, 15);
+  const suspicion = new Suspicion(new Uint8Array(0), 'a', null, 0);
+  const votes = (): number => suspicion.votes(() => false);
+  assert.equal(suspicion.confirm('a', null), false);
+  assert.equal(suspicion.confirm('b', null), true);
+  assert.equal(suspicion.confirm('b', null), false);
+  assert.equal(votes(), 2);
+  assert.ok(suspicion.isAccusedBy('b') && !suspicion.isAccusedBy('c'));
+  for (let i = 0; i < 100; i++) suspicion.confirm(`accuser ${i}`, null);
+  assert.equal(votes(), 16);
+});
+
+test('accusers of one voter class have one vote while it is a minority, and never keep others out', () => {
+  const suspicion = new Suspicion(new Uint8Array(0), 'a', 'token 1', 0);
+  for (let i = 0; i < 100; i++) suspicion.confirm(`accuser ${i}`, 'token 1');
+  assert.equal(
+    suspicion.votes(() => false),
+    1,
+  );
+  assert.equal(
+    suspicion.votes((voterClass) => voterClass === 'token 1'),
+    4,
+  );
+  assert.equal(suspicion.confirm('b', 'token 2'), true);
+  assert.equal(suspicion.confirm('c', null), true);
+  assert.equal(
+    suspicion.votes(() => false),
+    3,
+  );
+  assert.equal(
+    suspicion.votes((voterClass) => voterClass === 'token 1'),
+    6,
+  );
 });
 
 test('news is sent more often in larger meshes (util_test.go TestRetransmitLimit)', () => {

@@ -14,7 +14,7 @@ import {
   type Message,
 } from '../../gossip/codec.ts';
 import { alpha, beta, clock, concatBytes, meshId, psk, root, rootNonce, some } from './wire-doc-material.ts';
-import { admitterCert, nodeCert, nodeState, policy } from './wire-doc-records.ts';
+import { admitterCert, nodeCert, nodeState, otherNodeState, policy } from './wire-doc-records.ts';
 
 const GOSSIP_PORT = 7946;
 
@@ -82,6 +82,8 @@ export const MESSAGES = {
   },
   want: { type: 'want', ids: [betaHex.slice(0, 16)] },
   'credential-ack': { type: 'credentialAck', ids: [betaHex.slice(0, 16)] },
+  refresh: { type: 'refresh', ids: [betaHex.slice(0, 16)] },
+  equivocation: { type: 'equivocation', a: nodeState, b: otherNodeState },
 } as const satisfies Record<string, Message>;
 
 function must(bytes: Uint8Array | null): Uint8Array {

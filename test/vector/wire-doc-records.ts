@@ -150,22 +150,26 @@ export const nodeCert = signNodeCert(
   alpha.sign.secretKey,
 );
 
-/** beta's statement of where it is. */
-export const nodeState = signNodeState(
-  {
-    nodeId: beta.id,
-    certId: must(parseNodeCert(nodeCert, meshId)).record.id.slice(0, 16),
-    incarnation: 3,
-    seq: 1,
-    status: 'alive',
-    policySeq: policy.seq,
-    revocationDigest: hash(utf8('')).slice(0, 16),
-    validUntilMs: NOW_MS + DAY_MS,
-    endpoints: [{ ip: '192.0.2.11', sealedPort: 7947, gossipPort: 7946 }],
-  },
-  meshId,
-  beta.sign.secretKey,
-);
+const stateAt = (ip: string): Uint8Array =>
+  signNodeState(
+    {
+      nodeId: beta.id,
+      certId: must(parseNodeCert(nodeCert, meshId)).record.id.slice(0, 16),
+      incarnation: 3,
+      seq: 1,
+      status: 'alive',
+      policySeq: policy.seq,
+      revocationDigest: hash(utf8('')).slice(0, 16),
+      validUntilMs: NOW_MS + DAY_MS,
+      endpoints: [{ ip, sealedPort: 7947, gossipPort: 7946 }],
+    },
+    meshId,
+    beta.sign.secretKey,
+  );
+
+/** beta's statement of where it is, and one that contradicts it. */
+export const nodeState = stateAt('192.0.2.11');
+export const otherNodeState = stateAt('192.0.2.99');
 
 export const admitted = encodeAdmitted(nodeCert, policyBytes, admitterCert);
 export const refused = encodeRefused('tokenUsedUp', 'the token is used up: 1 of 1 uses');
