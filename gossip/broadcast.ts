@@ -7,14 +7,14 @@ export interface News {
   /** `record ID`, `suspect ID ACCUSER`, `statement ID` or `equivocation ID`. */
   readonly key: string;
   /** A record has none here: it is read when it is sent. */
-  readonly what:
-    | { readonly recordOf: string }
+  readonly what: /** `isNew`: of a member that was not known here, so that others lack its certificate too. */
+    | { readonly recordOf: string; readonly isNew: boolean }
     | { readonly type: 'suspect'; readonly accusation: Uint8Array }
     | { readonly type: 'statement'; readonly statement: Uint8Array }
     | { readonly type: 'equivocation'; readonly a: Uint8Array; readonly b: Uint8Array };
 }
 
-interface Queued extends News {
+export interface Queued extends News {
   readonly transmits: number;
 }
 
@@ -69,7 +69,7 @@ export class BroadcastQueue {
   }
 
   /** Offers items in order until `take` stops it. Items sent `limit` times are dropped; with null, sending does not count. */
-  each(limit: number | null, take: (news: News) => Offered): void {
+  each(limit: number | null, take: (news: Queued) => Offered): void {
     const sent: Queued[] = [];
     let skipsLeft = MAX_SKIPPED;
     const offer = (item: Queued): boolean => {

@@ -39,8 +39,8 @@ export interface SwimParts {
 }
 
 /** Datagrams with records that answer somebody, to all together: so many in a second, and at once. */
-const RECORD_DATAGRAMS_PER_SECOND = 256;
-const RECORD_DATAGRAMS_AT_ONCE = 64;
+const RECORD_DATAGRAMS_PER_SECOND = 512;
+const RECORD_DATAGRAMS_AT_ONCE = 128;
 
 export class Core {
   readonly parts: SwimParts;
@@ -146,8 +146,8 @@ export class Core {
   }
 
   /** Makes the newest record of this member (or this host) news. */
-  announce(id: string): void {
-    this.queue.add({ key: `record ${id}`, what: { recordOf: id } });
+  announce(id: string, isNew = false): void {
+    this.queue.add({ key: `record ${id}`, what: { recordOf: id, isNew } });
   }
 
   spread(target: string, accuser: string, accusation: Uint8Array): void {

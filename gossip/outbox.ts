@@ -61,6 +61,13 @@ type NewsMessage = Extract<Message, { type: 'record' | 'suspect' | 'statement' |
 const LEAST_NEWS_BYTES = 64;
 
 const NONE = new Uint8Array(0);
+/** Records as messages without their certificates, which is how most are sent; weak, so bounded by the records that are held. */
+const bareRecords = new WeakMap<VerifiedRecord, Uint8Array>();
+/** What a record message takes. */
+const recordBytes = (record: VerifiedRecord, whole: boolean): number =>
+  MESSAGE_HEADER_BYTES + 4 + record.bytes.length + (whole ? record.credential.length : 0);
+/** Part of the times that news is sent in which a new member's certificate goes along. */
+const FIRST_TIMES = 1 / 2;
 
 export class Outbox {
   readonly #p: OutboxParts;
@@ -126,41 +133,56 @@ export class Outbox {
       news.queue.size > 0 &&
       to.channel.isProvenAt(address) &&
       (!news.answering || to.channel.mayTakeNews(nowMs));
-    if (takesNews) for (const m of this.#newsFor(to, news, room)) parts.push(this.#encode(m));
+    if (takesNews) parts.push(...this.#newsFor(to, news, room));
     if (parts.length > 0) this.#seal(to, address, parts, nowMs);
   }
 
   /**
-   * News for `room` bytes. Records go without their certificates first, so that many fit; what room is left is for
-   * certificates that the peer is not known to have. It asks for those that it lacks.
+   * News for `room` bytes. A new member's record goes with its certificate the first times, when hardly anybody has it.
+   * Others go without, so that many fit; what room is left is for certificates that the peer is not known to have. It asks
+   * for those that it lacks.
    */
-  #newsFor(to: Outbound, news: NewsSource, room: number): NewsMessage[] {
-    const told: NewsMessage[] = [];
+  #newsFor(to: Outbound, news: NewsSource, room: number): Uint8Array[] {
+    const limit = retransmitLimit(news.mult, news.members);
+    const told: Uint8Array[] = [];
     /** Place in `told`; bounded by what fits a datagram. */
     const bare: { readonly at: number; readonly record: VerifiedRecord }[] = [];
     let left = room;
-    news.queue.each(news.answering ? null : retransmitLimit(news.mult, news.members), (item) => {
+    news.queue.each(news.answering ? null : limit, (item) => {
       if (left < LEAST_NEWS_BYTES) return 'stop';
       const record = this.#recordIn(item);
       if (record === null) return 'gone';
-      const message: NewsMessage =
-        record === undefined
-          ? (item.what as NewsMessage)
-          : { type: 'record', record: record.bytes, credential: NONE };
-      const bytes = messageBytes(message);
-      if (record?.id === to.id || bytes > left) return 'skipped';
-      if (record !== undefined && !to.channel.hasCredentialOf(record.id.slice(0, 16)))
-        bare.push({ at: told.length, record });
-      told.push(message);
+      if (record?.id === to.id) return 'skipped';
+      const isFirst = 'isNew' in item.what && item.what.isNew && item.transmits < limit * FIRST_TIMES;
+      const lacks = record !== undefined && !to.channel.hasCredentialOf(record.id.slice(0, 16));
+      const whole = lacks && isFirst;
+      const bytes =
+        record === undefined ? messageBytes(item.what as NewsMessage) : recordBytes(record, whole);
+      if (bytes > left) return 'skipped';
+      if (record === undefined) told.push(this.#encode(item.what as NewsMessage));
+      else {
+        if (lacks && !whole) bare.push({ at: told.length, record });
+        told.push(whole ? this.#encode(this.#recordMessage(to, record, true)) : this.#encodeBare(record));
+      }
       left -= bytes;
       return 'sent';
     });
     for (const { at, record } of bare)
       if (record.credential.length <= left) {
-        told[at] = { type: 'record', record: record.bytes, credential: record.credential };
+        told[at] = encodeMessage(this.#recordMessage(to, record, true));
         left -= record.credential.length;
       }
     return told;
+  }
+
+  #encodeBare(record: VerifiedRecord): Uint8Array {
+    this.counts.set('record', (this.counts.get('record') ?? 0) + 1);
+    let bytes = bareRecords.get(record);
+    if (bytes === undefined) {
+      bytes = encodeMessage({ type: 'record', record: record.bytes, credential: NONE });
+      bareRecords.set(record, bytes);
+    }
+    return bytes;
   }
 
   /** Undefined for news that is no record; null if its member was forgotten. */

@@ -197,7 +197,7 @@ export class Records {
     const { roster } = this.#core;
     if (roster.full) return this.#core.drop('gossip');
     const member = roster.add(record, nowMs);
-    this.#tell(record.id, nowMs);
+    this.#tell(record.id, true, nowMs);
     this.#core.emit({ type: 'member', id: record.id });
     if (member.channel.opened) this.#core.emit({ type: 'reachable', id: record.id });
   }
@@ -225,15 +225,16 @@ export class Records {
       known.suspicion = null;
       roster.setState(known, record.status, nowMs);
     }
-    this.#tell(record.id, nowMs);
+    this.#tell(record.id, false, nowMs);
     this.#core.emit({ type: 'member', id: record.id });
   }
 
   /** Passes a record on, unless this host had to ask for it: then the others have it, or will ask too. */
-  #tell(id: string, nowMs: number): void {
+  #tell(id: string, isNew: boolean, nowMs: number): void {
     const wanted = this.#wanted.get(prefixOf(id));
     this.#wanted.delete(prefixOf(id));
-    if (wanted === undefined || wanted.isNews || nowMs - wanted.atMs >= WANTED_MS) this.#core.announce(id);
+    if (wanted === undefined || wanted.isNews || nowMs - wanted.atMs >= WANTED_MS)
+      this.#core.announce(id, isNew);
   }
 
   /** Answers a digest. What asks this has echoed our boot, so that the answer may be larger than the question. */

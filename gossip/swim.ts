@@ -89,7 +89,7 @@ export class Swim {
     for (const contact of parts.contacts)
       if (contact.id !== parts.own.id) this.#core.roster.addContact(contact);
     this.#records.load(nowMs);
-    if (parts.known === undefined) this.#core.announce(parts.own.id);
+    if (parts.known === undefined) this.#core.announce(parts.own.id, true);
   }
 
   members(): readonly Member[] {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { BroadcastQueue, type News } from '../../gossip/broadcast.ts';
 import { RateLimit } from '../../gossip/rate-limit.ts';
 
-const news = (key: string): News => ({ key, what: { recordOf: key } });
+const news = (key: string): News => ({ key, what: { recordOf: key, isNew: false } });
 
 /** Keys in the order offered, of which the first `room` are sent. */
 function send(queue: BroadcastQueue, room: number, limit = 3): string[] {
