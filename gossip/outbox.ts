@@ -66,6 +66,8 @@ const bareRecords = new WeakMap<VerifiedRecord, Uint8Array>();
 /** What a record message takes. */
 const recordBytes = (record: VerifiedRecord, whole: boolean): number =>
   MESSAGE_HEADER_BYTES + 4 + record.bytes.length + (whole ? record.credential.length : 0);
+/** News that rides on an answer: a record or two. */
+const ANSWER_NEWS_BYTES = 448;
 /** Part of the times that news is sent in which a new member's certificate goes along. */
 const FIRST_TIMES = 1 / 2;
 
@@ -147,13 +149,15 @@ export class Outbox {
     const told: Uint8Array[] = [];
     /** Place in `told`; bounded by what fits a datagram. */
     const bare: { readonly at: number; readonly record: VerifiedRecord }[] = [];
-    let left = room;
+    // What rides on an answer does not count as told: it shall cost little.
+    let left = news.answering ? Math.min(room, ANSWER_NEWS_BYTES) : room;
     news.queue.each(news.answering ? null : limit, (item) => {
       if (left < LEAST_NEWS_BYTES) return 'stop';
       const record = this.#recordIn(item);
       if (record === null) return 'gone';
       if (record?.id === to.id) return 'skipped';
-      const isFirst = 'isNew' in item.what && item.what.isNew && item.transmits < limit * FIRST_TIMES;
+      const isFirst =
+        !news.answering && 'isNew' in item.what && item.what.isNew && item.transmits < limit * FIRST_TIMES;
       const lacks = record !== undefined && !to.channel.hasCredentialOf(record.id.slice(0, 16));
       const whole = lacks && isFirst;
       const bytes =
