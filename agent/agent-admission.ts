@@ -1,28 +1,109 @@
 /**
- * What an admitter on this host may know of the other members: names, keys and addresses in use. Part of the composition
- * root.
+ * Admitting on this host: what it may know of the other members (names, keys and addresses in use, uses of tokens that other
+ * admitters gave), and what is told of each decision. Part of the composition root.
  */
+import type { Logger } from 'pino';
 import type { GossipNode } from '../gossip/index.ts';
+import type { JoinAsk } from './agent-forward.ts';
 import { isReleased, keyHolder } from './agent-view.ts';
-import type { MeshView } from './identity/admitter.ts';
+import type { EventRing } from './control/event-ring.ts';
+import type { AdmissionRow } from './identity/admission-log.ts';
+import { encodeRefused, REFUSAL, type RefusalCode } from './identity/admission-reply.ts';
+import type { Admitter, MeshView } from './identity/admitter.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
-import { fromHex } from './identity/sodium.ts';
+import type { ReceiptBook } from './identity/receipt-book.ts';
+import { equalBytes, fromHex } from './identity/sodium.ts';
+import { parseTokenCert } from './identity/token.ts';
 import type { PeerTable } from './peer/peer-table.ts';
 
 /** @param gossip asked only while the agent runs: it is built after this */
-export function admittersView(identity: NodeIdentity, peers: PeerTable, gossip: () => GossipNode): MeshView {
+export function admittersView(
+  identity: NodeIdentity,
+  peers: PeerTable,
+  receipts: ReceiptBook,
+  gossip: () => GossipNode,
+): MeshView {
+  // Whom the mesh put out holds nothing any more.
+  const isGone = (nodeId: string): boolean =>
+    identity.trust.revocations.holds('node', fromHex(nodeId)) ||
+    isReleased(gossip(), identity.meshId, nodeId);
+  /** Hosts that another admitter let in and that have not been met yet. */
+  const onTheWay = () =>
+    receipts
+      .all()
+      .filter((cert) => cert.expiresMs > identity.trust.nowMs() && peers.byId(cert.nodeIdHex) === undefined)
+      .filter((cert) => identity.trust.verifyNodeCert(cert.record.bytes, null).ok && !isGone(cert.nodeIdHex));
   return {
     nameHolder: (name) =>
       name === identity.cert.name
         ? identity.cert.nodeIdHex
-        : (peers.members().find((p) => p.name === name)?.id ?? null),
-    keyHolder: (signPk, dhPk) => keyHolder(peers, signPk, dhPk),
+        : (peers.members().find((p) => p.name === name)?.id ??
+          onTheWay().find((cert) => cert.name === name)?.nodeIdHex ??
+          null),
+    keyHolder: (signPk, dhPk) =>
+      keyHolder(peers, signPk, dhPk) ??
+      onTheWay().find((cert) => equalBytes(cert.signPk, signPk) || equalBytes(cert.dhPk, dhPk))?.nodeIdHex ??
+      null,
     addressInUse: (vni, ip) =>
       identity.cert.addresses.some((a) => a.vni === vni && a.prefix.ip === ip) ||
-      peers.members().some((p) => p.address?.split('/')[0] === ip),
-    // Whom the mesh put out holds nothing any more.
-    isReleased: (nodeId) =>
-      identity.trust.revocations.holds('node', fromHex(nodeId)) ||
-      isReleased(gossip(), identity.meshId, nodeId),
+      peers.members().some((p) => p.address?.split('/')[0] === ip) ||
+      onTheWay().some(({ addresses }) => addresses.some((a) => a.vni === vni && a.prefix.ip === ip)),
+    isReleased: isGone,
+    usesOf: (tokenId) => receipts.usesOf(tokenId),
+    receiptOf: (nodeId) => receipts.of(nodeId),
   };
+}
+
+/** Requests to be admitted that this host has decided, by outcome. */
+export type AdmissionCounts = Record<RefusalCode | 'admitted' | 'repeated', number>;
+
+export interface DecidingParts {
+  readonly identity: NodeIdentity;
+  readonly admitter: Admitter;
+  readonly log: Logger;
+  readonly events: EventRing;
+  readonly admitted: (row: AdmissionRow) => void;
+}
+
+/** This host's decisions, and how many there were of each kind. */
+export class Admissions {
+  readonly #p: DecidingParts;
+  readonly counts: AdmissionCounts;
+
+  constructor(parts: DecidingParts) {
+    this.#p = parts;
+    const outcomes = ['admitted', 'repeated', ...Object.keys(REFUSAL)];
+    this.counts = Object.fromEntries(outcomes.map((outcome) => [outcome, 0])) as AdmissionCounts;
+  }
+
+  /** The answer to a host that asks to join; null when another host is to decide. */
+  decide({ tokenCert, request, dhPk, fromIp }: JoinAsk): Uint8Array | null {
+    const { identity, admitter, log, events, admitted } = this.#p;
+    if (!identity.trust.mayAdmit(identity.cert)) return this.#refuseOwn(tokenCert);
+    const outcome = admitter.handle(tokenCert, request, { dhPk, fromIp });
+    if (outcome.refused === 'notAdmitter') return null;
+    this.counts[outcome.refused ?? (outcome.admitted === null ? 'repeated' : 'admitted')] += 1;
+    if (outcome.admitted !== null) {
+      const { name, slot } = outcome.admitted;
+      log.info({ name, slot }, 'admitted');
+      events.add('admitted', name, 'joined with a token of this mesh, admitted by this host');
+      admitted(outcome.admitted);
+    } else if (outcome.refused !== null) {
+      log.info({ reason: outcome.refused }, 'refused a host');
+      events.add('refused', null, outcome.refused);
+    }
+    return outcome.reply;
+  }
+
+  /** A token that only this host counts, which may not do so any more, is worth nothing: nobody else can say so. */
+  #refuseOwn(tokenCert: Uint8Array): Uint8Array | null {
+    const { cert, meshId, rootPk } = this.#p.identity;
+    const token = parseTokenCert(tokenCert, meshId, rootPk);
+    if (token === null || token.count === 'each' || !equalBytes(token.admitterId, cert.nodeId)) return null;
+    this.counts.notAdmitter += 1;
+    return encodeRefused(
+      'notAdmitter',
+      `host ${cert.name}, which counts this token, is no admitter any more: create a new token`,
+    );
+  }
 }

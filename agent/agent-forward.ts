@@ -1,11 +1,11 @@
 /**
- * A seed that does not count a token passes the joiner's request on, inside its session with the admitter that does, and
- * the answer back; on the admitter's side it answers such requests. Part of the composition root; decides nothing about
+ * A seed that does not count a token passes the joiner's request on, inside its session with an admitter that does, and
+ * the answer back; of a token that each admitter counts it asks one after the other until one answers; on the admitter's side it answers such requests. Part of the composition root; decides nothing about
  * who is admitted. Requests are sent again each second, since a datagram may be lost; the admitter answers the same
  * request with the same bytes, so that costs nothing.
  */
 import type { Clock, Rng } from './clock.ts';
-import { encodeRefused } from './identity/admission-reply.ts';
+import { encodeRefused, REFUSAL, refusalOf } from './identity/admission-reply.ts';
 import {
   ASK_BYTES,
   decodeForwardedReply,
@@ -32,7 +32,15 @@ export interface ForwardParts {
   /** The answer to a join session. */
   readonly answer: (joinId: number, reply: Uint8Array) => void;
   /** This host's own decision as an admitter; null when it is not its to make. */
-  readonly decide: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array | null;
+  readonly decide: (ask: JoinAsk) => Uint8Array | null;
+}
+
+/** What a joiner asks, and where it was seen. */
+export interface JoinAsk {
+  readonly tokenCert: Uint8Array;
+  readonly request: Uint8Array;
+  readonly dhPk: Uint8Array;
+  readonly fromIp: string;
 }
 
 /** Less than a join session lives. */
@@ -46,9 +54,14 @@ const REQUESTS_PER_SECOND = 50;
 interface Waiting {
   readonly joinId: number;
   readonly ask: Uint8Array;
-  readonly admitter: string;
   readonly body: Uint8Array;
+  /** Node id of the admitter that the token names. */
+  readonly counting: string;
+  /** Whether any admitter will do. */
+  readonly each: boolean;
   readonly endsAtMs: number;
+  /** Whom it was sent to, the latest last; bounded by the seconds that it waits. */
+  asked: readonly string[];
   againAtMs: number;
 }
 
@@ -63,43 +76,50 @@ export class Forward {
   }
 
   /** A joiner's request: decided here, or passed on. */
-  joinRequest(joinId: number, tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array): void {
-    const { answer, decide, clock, rng, tell } = this.#p;
-    const decided = decide(tokenCert, request, dhPk);
+  joinRequest(joinId: number, asked: JoinAsk): void {
+    const { answer, decide, clock, rng, meshId, rootPk } = this.#p;
+    const decided = decide(asked);
     if (decided !== null) return answer(joinId, decided);
-    const admitter = this.#admitterFor(tokenCert);
-    if (typeof admitter !== 'string') return answer(joinId, admitter);
+    const { dhPk, tokenCert, request, fromIp } = asked;
+    const token = parseTokenCert(tokenCert, meshId, rootPk);
+    if (token === null)
+      return answer(joinId, encodeRefused('wrongMesh', 'the token belongs to another mesh'));
     const ask = rng.fill(new Uint8Array(ASK_BYTES));
-    const body = encodeForwardedRequest({ ask, dhPk, tokenCert, request });
+    const body = encodeForwardedRequest({ ask, dhPk, fromIp, tokenCert, request });
     const now = clock.monotonicMs();
     if (body.length > MAX_CONTROL_BODY || this.#waiting.length >= MAX_WAITING)
       return answer(joinId, encodeRefused('tooFast', 'too many hosts are joining here: try another seed'));
-    this.#waiting.push({
+    const waiting: Waiting = {
       joinId,
       ask,
-      admitter,
       body,
+      counting: toHex(token.admitterId),
+      each: token.count === 'each',
       endsAtMs: now + GIVE_UP_MS,
+      asked: [],
       againAtMs: now + AGAIN_MS,
-    });
-    tell(admitter, false, body);
+    };
+    if (!this.#send(waiting)) return answer(joinId, this.#unreachable(waiting));
+    this.#waiting.push(waiting);
   }
 
-  /** Node id of the member to ask, or the refusal that says whom nobody reaches. */
-  #admitterFor(tokenCert: Uint8Array): string | Uint8Array {
-    const { meshId, rootPk, admitters } = this.#p;
-    const token = parseTokenCert(tokenCert, meshId, rootPk);
-    if (token === null) return encodeRefused('wrongMesh', 'the token belongs to another mesh');
-    const counting = toHex(token.admitterId);
-    const reached = admitters();
-    if (reached.includes(counting)) return counting;
-    const other = token.count === 'each' ? reached[0] : undefined;
-    return other ?? this.#unreachable(counting);
+  /** To the admitter that the token names; where any will do, to one that has not been asked yet. False if there is none. */
+  #send(w: Waiting): boolean {
+    const reached = this.#p.admitters();
+    const fresh = w.each ? reached.filter((id) => !w.asked.includes(id)) : [];
+    const named = reached.includes(w.counting) && (!w.each || !w.asked.includes(w.counting));
+    const to = named ? w.counting : (fresh[0] ?? w.asked.findLast((id) => reached.includes(id)));
+    if (to === undefined) return false;
+    w.asked = [...w.asked, to];
+    this.#p.tell(to, false, w.body);
+    return true;
   }
 
-  #unreachable(id: string): Uint8Array {
+  #unreachable({ each, counting }: Waiting): Uint8Array {
     const { selfName, nameOf } = this.#p;
-    const text = `host ${selfName} cannot reach ${nameOf(id)}, which counts this token: start its agent, or try later`;
+    const text = each
+      ? `host ${selfName} cannot reach any admitter: start the agent of one, or try later`
+      : `host ${selfName} cannot reach ${nameOf(counting)}, which counts this token: start its agent, or try later`;
     return encodeRefused('admitterUnreachable', text);
   }
 
@@ -113,24 +133,29 @@ export class Forward {
     const { clock, decide, tell } = this.#p;
     const forwarded = decodeForwardedRequest(body);
     if (forwarded === null || !this.#rate.take(clock.monotonicMs())) return;
-    const { ask, tokenCert, request, dhPk } = forwarded;
     // A request is passed on once: whoever cannot decide says so.
     const decided =
-      decide(tokenCert, request, dhPk) ??
-      encodeRefused('notAdmitter', `host ${this.#p.selfName} does not count this token`);
-    const reply = encodeForwardedReply({ ask, reply: decided });
+      decide(forwarded) ?? encodeRefused('notAdmitter', `host ${this.#p.selfName} does not count this token`);
+    const reply = encodeForwardedReply({ ask: forwarded.ask, reply: decided });
     if (reply.length <= MAX_CONTROL_BODY) tell(from, true, reply);
   }
 
   #replied(from: string, body: Uint8Array): void {
     const answered = decodeForwardedReply(body);
-    const waiting =
-      answered === null
-        ? undefined
-        : this.#waiting.find((w) => w.admitter === from && equalBytes(w.ask, answered.ask));
-    if (answered === null || waiting === undefined) return;
+    if (answered === null) return;
+    const waiting = this.#waiting.find((w) => w.asked.includes(from) && equalBytes(w.ask, answered.ask));
+    if (waiting === undefined) return;
+    // Who was an admitter a moment ago and is none now leaves it to the next.
+    if (waiting.each && refusalOf(answered.reply) === REFUSAL.notAdmitter && this.#isFresh(waiting)) {
+      this.#send(waiting);
+      return;
+    }
     this.#waiting = this.#waiting.filter((w) => w !== waiting);
     this.#p.answer(waiting.joinId, answered.reply);
+  }
+
+  #isFresh({ asked }: Waiting): boolean {
+    return this.#p.admitters().some((id) => !asked.includes(id));
   }
 
   get isBusy(): boolean {
@@ -142,11 +167,11 @@ export class Forward {
     if (this.#waiting.length === 0) return;
     const over = this.#waiting.filter((w) => nowMs >= w.endsAtMs);
     this.#waiting = this.#waiting.filter((w) => nowMs < w.endsAtMs);
-    for (const w of over) this.#p.answer(w.joinId, this.#unreachable(w.admitter));
+    for (const w of over) this.#p.answer(w.joinId, this.#unreachable(w));
     for (const w of this.#waiting) {
       if (nowMs < w.againAtMs) continue;
       w.againAtMs = nowMs + AGAIN_MS;
-      this.#p.tell(w.admitter, false, w.body);
+      this.#send(w);
     }
   }
 }

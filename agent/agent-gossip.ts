@@ -26,6 +26,8 @@ export interface GossipStart {
   readonly statements: StatementBook;
   /** A statement is in force that was not before. */
   readonly onStatement: () => void;
+  /** A member came, went, or says something else of itself. */
+  readonly onMember: (id: string) => void;
   readonly dataPlane: DataPlane;
   readonly clock: Clock;
   readonly log: Logger;
@@ -61,8 +63,10 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
       listen: { ip: listen.ip, port: config.gossipPort },
       clock: clock,
       onOutput: (output) => {
-        if (output.type === 'member') mesh.memberChanged(output.id);
-        else if (output.type === 'reachable') mesh.reachable(output.id);
+        if (output.type === 'member') {
+          mesh.memberChanged(output.id);
+          o.onMember(output.id);
+        } else if (output.type === 'reachable') mesh.reachable(output.id);
         else if (output.type === 'statement') o.onStatement();
         else if (output.type === 'drop') dataPlane.drop('receive', output.reason);
         else if (output.type === 'probe' && output.rttMs !== null) onProbe(output.rttMs / 1000);

@@ -8,10 +8,11 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
-import { admittersView } from './agent-admission.ts';
 import { Captures } from './agent-capture.ts';
+import { Certificates } from './agent-certificates.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
+import { leaveForGood } from './agent-leave.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSnapshot } from './agent-metrics.ts';
 import { introduce } from './agent-neighbour.ts';
@@ -22,7 +23,6 @@ import { Pings } from './agent-ping.ts';
 import { listenEndpoint, ownSegment } from './agent-place.ts';
 import { setPolicy } from './agent-policy.ts';
 import { type Live, MetricsPort, reload } from './agent-reload.ts';
-import { Renewal } from './agent-renewal.ts';
 import { revokeHere } from './agent-revoke.ts';
 import { type Manager, serviceOf, takeManager, tellManager } from './agent-service.ts';
 import { createSessions } from './agent-sessions.ts';
@@ -30,7 +30,7 @@ import { StatementBook } from './agent-statements.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
 import { Verdicts } from './agent-verdicts.ts';
 import { LiveView } from './agent-view.ts';
-import { type Clock, systemClock, systemRng } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { AgentState, ReloadReport, RightsReport } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
@@ -42,13 +42,10 @@ import { DataPlane } from './datapath/data-plane.ts';
 import { workerLayout } from './datapath/worker-layout.ts';
 import { formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
-import { AdmissionLog } from './identity/admission-log.ts';
-import { Admitter } from './identity/admitter.ts';
 import { derivedMac } from './identity/derived-mac.ts';
-import { CAP } from './identity/node-cert.ts';
 import { readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
 import { formatPrefix } from './identity/prefix.ts';
-import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
+import type { StateDir } from './identity/state-dir.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
 import { PeerTable } from './peer/peer-table.ts';
 import { openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
@@ -165,8 +162,8 @@ export class Agent {
     });
     this.#onStop('sockets', () => underlay.close());
 
-    const certified = identity.cert.addresses.find((a) => a.vni === segment.vni);
-    const address = certified === undefined ? null : formatPrefix(certified.prefix);
+    const own = identity.cert.addresses.find((a) => a.vni === segment.vni);
+    const address = own === undefined ? null : formatPrefix(own.prefix);
     const mac = derivedMac(identity.cert.nodeId, segment.vni);
     const tap = await openTapDevice({
       name: config.tap,
@@ -210,15 +207,7 @@ export class Agent {
     });
     const sessions = createSessions(config, state, identity, segment, counters.incarnation, layout.pairs);
 
-    const admissions = new AdmissionLog(state.appendFile(STATE_FILE.admissions), clock);
-    const admitter = new Admitter({
-      trust: identity.trust,
-      self: () => identity.cert,
-      signSecretKey: identity.keys.sign.secretKey,
-      log: admissions,
-      view: admittersView(identity, peers, () => gossip),
-      clock,
-    });
+    const certificates = new Certificates({ identity, state, peers, trust, clock, log, events });
     const paths: Paths = new Paths({
       enabled: config.pathMtu === 'on',
       segment,
@@ -248,7 +237,6 @@ export class Agent {
         mesh.sent.control.txBytes += bytes;
       },
     });
-    const isAdmitter = (identity.cert.caps & CAP.admit) !== 0;
     // Before the first handshake, which is told to it.
     const onInternalError = (error: unknown): void => log.error({ error }, 'a request failed');
     const metrics = new Metrics({
@@ -272,21 +260,10 @@ export class Agent {
       log,
       selfName: identity.cert.name,
       rootPk: identity.rootPk,
-      onRenewal: (from, isReply, body) => renewal.message(from, isReply, body),
+      mayAdmit: (cert) => identity.trust.mayAdmit(cert),
+      onMessage: (from, isReply, body) => certificates.message(from, isReply, body),
       onUp: introduce(tap.fds[0] ?? -1, { mac: tap.mac, address }, segment.vni),
-      admit: (tokenCert, request, dhPk) => {
-        if (!isAdmitter) return null;
-        const outcome = admitter.handle(tokenCert, request, dhPk);
-        if (outcome.refused === 'notAdmitter') return null;
-        if (outcome.admitted !== null) {
-          log.info({ name: outcome.admitted.name, slot: outcome.admitted.slot }, 'admitted');
-          events.add('admitted', outcome.admitted.name, 'joined with a token of this host');
-        } else if (outcome.refused !== null) {
-          log.info({ reason: outcome.refused }, 'refused a host');
-          events.add('refused', null, outcome.refused);
-        }
-        return outcome.reply;
-      },
+      admit: (ask) => certificates.decide(ask),
       onHandshake: (result, durationSec) => {
         if (result === 'ok') metrics.observeHandshake(durationSec);
       },
@@ -301,6 +278,7 @@ export class Agent {
       mesh,
       statements,
       onStatement: () => verdicts.changed(),
+      onMember: (id) => certificates.member(id),
       dataPlane,
       clock,
       log,
@@ -317,18 +295,8 @@ export class Agent {
       onRevoked: (reason) => this.#revoked(reason),
     });
     this.#onStop('verdicts', () => verdicts.stop());
-    const renewal: Renewal = new Renewal({
-      identity,
-      state,
-      clock,
-      rng: systemRng,
-      log,
-      events,
-      admitters: () => mesh.admitters(),
-      tell: (id, isReply, body) => mesh.tell(id, isReply, body),
-      renewed: () => gossip.restate(),
-    });
-    this.#onStop('renewal', () => renewal.stop());
+    certificates.connect({ gossip, mesh, statements, verdicts });
+    this.#onStop('certificates', () => certificates.stop());
     this.#onStop('gossip', () => gossip.stop());
     this.#onStop('names of seeds', followNames(gossip, readContacts(state), clock));
     this.#onStop('mesh', () => {
@@ -375,31 +343,22 @@ export class Agent {
             gossipPort: config.gossipPort,
             clock,
             member: (name) => seedOfMember(gossip, peers, identity.meshId, name),
+            admitters: () => certificates.admitters.others(),
           },
           request,
         ),
+      admitters: certificates.admitters,
       leave: async () => {
-        if (identity.root !== null)
-          throw new WeftError(
-            'E_REFUSED',
-            'this host holds the root of the mesh, and nobody else could admit hosts: it cannot leave',
-          );
-        trust.release();
-        await gossip.leave();
-        for (const file of [
-          STATE_FILE.cert,
-          STATE_FILE.admitter,
-          STATE_FILE.signKey,
-          STATE_FILE.dhKey,
-          STATE_FILE.psk,
-        ])
-          state.remove(file);
+        await leaveForGood({ identity, trust, gossip, state });
         clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
       },
       setPolicy: (request) => setPolicy({ identity, gossip, statements, verdicts, clock }, request),
       revoke: (request) =>
-        revokeHere({ identity, gossip, trust, admissions, statements, verdicts, clock }, request),
-      ended: () => this.#ended ?? renewal.problem,
+        revokeHere(
+          { identity, gossip, trust, admissions: certificates.admissions, statements, verdicts, clock },
+          request,
+        ),
+      ended: () => this.#ended ?? certificates.problem,
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       rights,
@@ -414,8 +373,9 @@ export class Agent {
           paths,
           mesh,
           underlay,
-          admissions,
           gate,
+          certificates,
+          trust,
           fdbLimit: config.fdb.limit,
           live,
           clock,
@@ -440,7 +400,7 @@ export class Agent {
     this.reload = () => reload({ live, reread, log, port, sessions, offloads: offloadParts, clock });
 
     mesh.start(gossip);
-    renewal.start();
+    certificates.start();
     verdicts.start();
     this.#onStop(
       'timers',

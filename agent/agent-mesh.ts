@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import { KIND, sendDatagram } from 'tun-tap';
 import { type GossipNode, type Member, Pace } from '../gossip/index.ts';
-import { Forward } from './agent-forward.ts';
+import { Forward, type JoinAsk } from './agent-forward.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
 import { type Clock, systemRng } from './clock.ts';
@@ -19,7 +19,6 @@ import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
 import { formatPrefix } from './identity/prefix.ts';
-import { isRenewal } from './identity/renewal.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import { PLAIN_PORT } from './peer/underlay.ts';
@@ -39,13 +38,15 @@ export interface MeshParts {
   readonly clock: Clock;
   readonly log: Logger;
   /** Answers a host that asks to join; null when another host counts its token. */
-  readonly admit: (tokenCert: Uint8Array, request: Uint8Array, dhPk: Uint8Array) => Uint8Array | null;
+  readonly admit: (ask: JoinAsk) => Uint8Array | null;
   /** A peer can be reached from now on. */
   readonly onUp: (id: string, address: string | null) => void;
   readonly selfName: string;
   readonly rootPk: Uint8Array;
-  /** A member's message about a certificate's renewal. */
-  readonly onRenewal: (from: string, isReply: boolean, body: Uint8Array) => void;
+  /** Whether a member's certificate gives the right to admit. */
+  readonly mayAdmit: (cert: ReadNodeCert) => boolean;
+  /** A member's message about certificates; false when it is about something else. */
+  readonly onMessage: (from: string, isReply: boolean, body: Uint8Array) => boolean;
   readonly onHandshake: (result: 'ok' | 'timeout' | 'refused', durationSec: number) => void;
 }
 
@@ -106,8 +107,8 @@ export class Mesh {
 
   #mayAdmit(id: string): boolean {
     const member = this.#gossip?.swim.member(id);
-    const cert = member === undefined ? null : this.#p.trust.certOf(member.record.credential);
-    return cert !== null && (cert.caps & CAP.admit) !== 0;
+    const cert = member === undefined ? null : this.#p.trust.knownCert(member.record.credential);
+    return cert !== null && this.#p.mayAdmit(cert);
   }
 
   /** Node ids of members that may admit and whose session is up. */
@@ -399,10 +400,10 @@ export class Mesh {
         peer.probeLoss = o.loss;
         return;
       case 'joinRequest':
-        return this.#forward.joinRequest(o.joinId, o.tokenCert, o.body, o.dhPk);
+        return this.#forward.joinRequest(o.joinId, { ...o, request: o.body, fromIp: o.from.ip });
       case 'message':
-        if (isRenewal(o.body)) return this.#p.onRenewal(o.peer, o.reply, o.body);
-        return this.#forward.message(o.peer, o.reply, o.body);
+        if (!this.#p.onMessage(o.peer, o.reply, o.body)) this.#forward.message(o.peer, o.reply, o.body);
+        return;
       case 'drop':
         // A datagram of an unknown index was counted by the worker that received it.
         if (o.reason !== 'unknown_index') dataPlane.drop('receive', o.reason);

@@ -4,15 +4,16 @@
  */
 import { socketDrops } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
+import type { Certificates } from './agent-certificates.ts';
 import type { Mesh } from './agent-mesh.ts';
 import type { Paths } from './agent-path.ts';
 import type { Live } from './agent-reload.ts';
 import type { Clock } from './clock.ts';
 import type { HandshakeResult, MetricsSnapshot, PeerMetrics } from './control/metrics-source.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
-import type { AdmissionLog } from './identity/admission-log.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { REVOCATION_KINDS } from './identity/revocation.ts';
+import type { GossipTrust } from './peer/gossip-trust.ts';
 import type { PeerTable } from './peer/peer-table.ts';
 import type { Underlay } from './peer/underlay.ts';
 import type { SessionManager } from './session/session-manager.ts';
@@ -26,8 +27,9 @@ export interface MetricsParts {
   readonly mesh: Mesh;
   readonly paths: Paths;
   readonly underlay: Underlay;
-  readonly admissions: AdmissionLog;
   readonly gate: { readonly refused: number };
+  readonly certificates: Certificates;
+  readonly trust: GossipTrust;
   readonly offloads: () => readonly { readonly name: string; readonly on: boolean }[];
   readonly fdbLimit: number;
   readonly live: Live;
@@ -80,11 +82,19 @@ function handshakes(p: MetricsParts): { readonly result: HandshakeResult; readon
 
 function joinTokens(p: MetricsParts): MetricsSnapshot['joinTokens'] {
   const now = p.clock.wallMs();
-  const rows = p.admissions.rows();
+  const rows = p.certificates.admissions.rows();
   return [
     { state: 'used', count: rows.filter((row) => row.expiresMs > now).length },
     { state: 'expired', count: rows.filter((row) => row.expiresMs <= now).length },
   ];
+}
+
+/** Members that may admit and are alive, this host included. */
+function admitters({ identity, gossip, trust }: MetricsParts): number {
+  const certs = gossip.swim
+    .members()
+    .flatMap(({ record, state }) => (state === 'alive' ? (trust.knownCert(record.credential) ?? []) : []));
+  return [identity.cert, ...certs].filter((cert) => identity.trust.mayAdmit(cert)).length;
 }
 
 const revocationCounts = (all: readonly { readonly kind: string }[]): MetricsSnapshot['revocations'] =>
@@ -221,5 +231,8 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     revocations: revocationCounts(p.identity.trust.revocations.all()),
     identityExpirySec: p.identity.cert.expiresMs / 1000,
     joinTokens: joinTokens(p),
+    admissionRequests: p.certificates.counts,
+    admissionOveruse: p.certificates.receiptBook.overuse,
+    admitters: admitters(p),
   };
 }

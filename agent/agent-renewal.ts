@@ -8,7 +8,8 @@ import type { Clock, Rng } from './clock.ts';
 import type { EventRing } from './control/event-ring.ts';
 import { decodeAdmissionReply, encodeRefused } from './identity/admission-reply.ts';
 import { BACKDATE_MS } from './identity/genesis.ts';
-import { CAP, parseNodeCert, signNodeCert } from './identity/node-cert.ts';
+import { sameBut } from './identity/grant.ts';
+import { signNodeCert } from './identity/node-cert.ts';
 import { installCertificate, type NodeIdentity } from './identity/node-identity.ts';
 import {
   decodeRenewalReply,
@@ -20,7 +21,7 @@ import {
   renew,
   renewalDueMs,
 } from './identity/renewal.ts';
-import { equalBytes, toHex } from './identity/sodium.ts';
+import { toHex } from './identity/sodium.ts';
 import type { StateDir } from './identity/state-dir.ts';
 import { TokenBucket } from './session/rate-limit.ts';
 
@@ -117,11 +118,11 @@ export class Renewal {
     const { identity, clock, tell } = this.#p;
     const request = decodeRenewalRequest(body);
     if (request === null || !this.#rate.take(clock.monotonicMs())) return;
-    const { trust, cert: self, keys } = identity;
-    const reply =
-      self.caps & CAP.admit
-        ? renew({ trust, self, signSecretKey: keys.sign.secretKey }, from, request)
-        : encodeRefused('notAdmitter', `host ${self.name} admits nobody`);
+    const { trust, cert: self, keys, root } = identity;
+    const parts = { trust, self, signSecretKey: keys.sign.secretKey, rootSecretKey: root?.secretKey ?? null };
+    const reply = trust.mayAdmit(self)
+      ? renew(parts, from, request)
+      : encodeRefused('notAdmitter', `host ${self.name} admits nobody`);
     tell(from, true, encodeRenewalReply(request.ask, reply));
   }
 
@@ -144,8 +145,7 @@ export class Renewal {
     const verdict = identity.trust.verifyNodeCert(certBytes, admitterBytes);
     const cert = verdict.ok ? verdict.cert : null;
     const held = identity.cert;
-    const same = cert !== null && cert.nodeIdHex === held.nodeIdHex && cert.name === held.name;
-    if (!same || cert.expiresMs <= held.expiresMs || !sameGrant(certBytes, identity))
+    if (cert === null || cert.expiresMs <= held.expiresMs || !sameBut(cert, held, 0))
       return log.warn(
         { reason: verdict.ok ? 'it changes more than times' : verdict.reason },
         'a renewed certificate was refused',
@@ -157,11 +157,4 @@ export class Renewal {
     events.add('renewal', cert.name, `the certificate is good until ${until}`);
     renewed();
   }
-}
-
-/** Whether a certificate gives the same as the one that is held. */
-function sameGrant(certBytes: Uint8Array, { cert, meshId }: NodeIdentity): boolean {
-  const next = parseNodeCert(certBytes, meshId);
-  if (next === null || next.caps !== cert.caps || !equalBytes(next.tokenId, cert.tokenId)) return false;
-  return JSON.stringify([next.vnis, next.addresses]) === JSON.stringify([cert.vnis, cert.addresses]);
 }

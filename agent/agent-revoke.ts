@@ -60,8 +60,12 @@ function certificates(parts: RevokeParts): ReadNodeCert[] {
   return [identity.cert, ...parts.members(), ...admitted];
 }
 
-function findNode(parts: RevokeParts, what: string): ReadNodeCert | null {
-  const found = certificates(parts).filter(
+const findNode = (parts: RevokeParts, what: string): ReadNodeCert | null =>
+  findMember(certificates(parts), what);
+
+/** The host that a name, a node id or the beginning of one means; null if it is none. @throws WeftError E_REQUEST */
+export function findMember(certs: readonly ReadNodeCert[], what: string): ReadNodeCert | null {
+  const found = certs.filter(
     (cert) =>
       cert.name === what ||
       cert.nodeIdHex === what ||
@@ -85,7 +89,9 @@ function nodeTarget(parts: RevokeParts, kind: 'node' | 'admitter', what: string)
   }
   if (cert.nodeIdHex === identity.cert.nodeIdHex)
     throw new WeftError('E_REFUSED', `'${what}' is this host: revoke it from another, or use \`weft leave\``);
-  if (kind === 'admitter' && !(cert.caps & CAP.admit))
+  // Whoever was an admitter once may have issued certificates that are good still.
+  const wasAdmitter = identity.trust.revocations.grantsEnded().includes(cert.nodeIdHex);
+  if (kind === 'admitter' && !(cert.caps & CAP.admit) && !wasAdmitter)
     throw new WeftError('E_NOT_FOUND', `'${what}' is no admitter: use \`weft revoke node ${what}\``);
   return { target: cert.nodeId, label: cert.name };
 }

@@ -1,11 +1,11 @@
 /**
- * `weft token create` on the running agent that holds the mesh's root: this host counts the token's uses. Its seeds are
- * this host or the members that the request names; a seed that does not count passes requests on. Part of the composition
- * root.
+ * `weft token create` on the running agent that holds the mesh's root: this host counts the token's uses, or each admitter for
+ * itself. Its seeds are this host, the other admitters if they may count, or the members that the request names; a seed that does
+ * not count passes requests on. Part of the composition root.
  */
 import type { GossipNode } from '../gossip/index.ts';
 import { type Clock, systemRng } from './clock.ts';
-import type { TokenReport, TokenRequest } from './control/api-types.ts';
+import type { TokenReport, TokenRequest } from './control/admission-types.ts';
 import { type Endpoint, parseEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import { BACKDATE_MS } from './identity/genesis.ts';
@@ -13,6 +13,7 @@ import { CAP } from './identity/node-cert.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
+import { formatPrefix, networkOf, type Prefix, parsePrefix } from './identity/prefix.ts';
 import { toHex } from './identity/sodium.ts';
 import { createToken, HOST_NAME, placeText, type TokenSeed } from './identity/token.ts';
 import type { PeerTable } from './peer/peer-table.ts';
@@ -25,7 +26,12 @@ export interface TokenParts {
   readonly clock: Clock;
   /** Another member by its name, with its keys and where it listens; null if there is none. */
   readonly member: (name: string) => TokenSeed | null;
+  /** Names of the other members that may admit. */
+  readonly admitters: () => readonly string[];
 }
+
+/** Of a token; the rest are found through these. */
+const MAX_DEFAULT_SEEDS = 4;
 
 /** `MEMBER`, `MEMBER=HOST` or `MEMBER=HOST:PORT`; HOST is an address or a name. */
 const SEED = /^(?<name>[a-z0-9-]+)(?:=(?<where>.+))?$/;
@@ -79,20 +85,65 @@ function ownSeed({ identity, listen, gossipPort }: TokenParts): TokenSeed {
   };
 }
 
-/** @throws WeftError E_REFUSED on a host without the root, E_NOT_FOUND for another segment */
+/** Segments that the token opens: what the request names, else this host's own. @throws WeftError E_NOT_FOUND, E_REFUSED */
+function vnisOf({ identity, segment }: TokenParts, request: TokenRequest): readonly number[] {
+  const named = request.segment === null ? [] : [request.segment];
+  const asked = [...new Set([...named, ...request.vnis.map(String)])];
+  if (asked.length === 0) return [segment.vni];
+  const known = identity.policy.segments.map(({ vni }) => vni);
+  return asked.map((text) => {
+    const vni = known.find((v) => String(v) === text);
+    if (vni === undefined)
+      throw new WeftError('E_NOT_FOUND', `this mesh has no segment '${text}', only ${known.join(', ')}`);
+    if (identity.cert.vnis.includes(vni)) return vni;
+    throw new WeftError('E_REFUSED', `this host does not hold segment ${vni}: it cannot let others into it`);
+  });
+}
+
+/** @throws WeftError E_REQUEST */
+function underlayOf({ underlay }: TokenRequest): readonly Prefix[] {
+  return underlay.map((text) => {
+    const network = parsePrefix(text);
+    if (network !== null) return networkOf(network);
+    throw new WeftError('E_REQUEST', `underlay '${text}': must be a network such as 192.0.2.0/24`);
+  });
+}
+
+/** @throws WeftError E_REQUEST */
+function nameRuleOf({ name, namePrefix, uses }: TokenRequest): {
+  readonly nameRule: 'any' | 'prefix' | 'exact';
+  readonly name: string;
+} {
+  if (name === null) return { nameRule: namePrefix === null ? 'any' : 'prefix', name: namePrefix ?? '' };
+  if (namePrefix !== null || uses !== 1)
+    throw new WeftError('E_REQUEST', 'a token for one name has one use and no name prefix');
+  return { nameRule: 'exact', name };
+}
+
+/** @throws WeftError E_REFUSED on a host without the root, E_NOT_FOUND for another segment, E_REQUEST */
 export function createHostToken(parts: TokenParts, request: TokenRequest): TokenReport {
-  const { identity, segment, clock } = parts;
+  const { identity, clock } = parts;
   if (identity.root === null)
     throw new WeftError(
       'E_REFUSED',
       'this host does not hold the root of the mesh: create tokens on the host that ran `weft init`',
     );
-  if (request.segment !== null && request.segment !== String(segment.vni))
-    throw new WeftError('E_NOT_FOUND', `this mesh has no segment '${request.segment}', only ${segment.vni}`);
-  const seeds =
-    request.seeds.length === 0 ? [ownSeed(parts)] : request.seeds.map((text) => seedOf(parts, text));
+  const admitters = request.count === 'each' ? parts.admitters() : [];
+  const named = request.seeds.map((text) => seedOf(parts, text));
+  const others = admitters.flatMap((name) => parts.member(name) ?? []);
+  const seeds = named.length > 0 ? named : [ownSeed(parts), ...others].slice(0, MAX_DEFAULT_SEEDS);
   const now = Math.max(clock.wallMs(), identity.trust.nowMs());
   const expiresAt = now + request.ttlMs;
+  const limits = {
+    ...nameRuleOf(request),
+    vnis: vnisOf(parts, request),
+    underlay: underlayOf(request),
+    caps: request.allow.includes('bridge') ? CAP.bridge : 0,
+    nodeLifeSec: Math.min(
+      identity.policy.nodeLifeSec,
+      request.nodeLifeMs === null ? Number.POSITIVE_INFINITY : Math.ceil(request.nodeLifeMs / 1000),
+    ),
+  };
   const { text, cert } = createToken(
     {
       meshId: identity.meshId,
@@ -106,16 +157,9 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
       notBeforeMs: now - BACKDATE_MS,
       expiresMs: expiresAt,
       uses: request.uses,
-      count: 'strict',
+      count: request.count,
       admitterId: identity.cert.nodeId,
-      nameRule: request.namePrefix === null ? 'any' : 'prefix',
-      name: request.namePrefix ?? '',
-      vnis: [segment.vni],
-      caps: request.allow.includes('bridge') ? CAP.bridge : 0,
-      nodeLifeSec: Math.min(
-        identity.policy.nodeLifeSec,
-        request.nodeLifeMs === null ? Number.POSITIVE_INFINITY : Math.ceil(request.nodeLifeMs / 1000),
-      ),
+      ...limits,
     },
     systemRng,
   );
@@ -126,9 +170,15 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
     expiresAt,
     uses: request.uses,
     namePrefix: request.namePrefix,
-    vnis: [segment.vni],
+    name: request.name,
+    vnis: limits.vnis,
     allow: request.allow,
     seeds: seeds.map((s) => placeText(s)),
     admitter: identity.cert.name,
+    count: request.count,
+    bound: request.uses * (1 + admitters.length),
+    admitters: [identity.cert.name, ...admitters],
+    underlay: limits.underlay.map(formatPrefix),
+    nodeLifeMs: limits.nodeLifeSec * 1000,
   };
 }

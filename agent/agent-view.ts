@@ -3,6 +3,7 @@
  * it. Part of the composition root.
  */
 import type { GossipNode } from '../gossip/index.ts';
+import type { Admitters } from './agent-admitters.ts';
 import type { Captures } from './agent-capture.ts';
 import { pageFdb, pageReport } from './agent-page.ts';
 import type { Paths } from './agent-path.ts';
@@ -11,6 +12,13 @@ import { policyReport } from './agent-policy.ts';
 import { revocations } from './agent-revoke.ts';
 import { traceFrame } from './agent-trace.ts';
 import type { Clock } from './clock.ts';
+import type {
+  AdmitterChange,
+  AdmitterRequest,
+  AdmittersReport,
+  TokenReport,
+  TokenRequest,
+} from './control/admission-types.ts';
 import type {
   AgentState,
   AgentView,
@@ -31,8 +39,6 @@ import type {
   RevocationsReport,
   RevokeRequest,
   StatusReport,
-  TokenReport,
-  TokenRequest,
   TraceReport,
   TraceRequest,
   VtepRequest,
@@ -74,6 +80,7 @@ export interface ViewParts {
   readonly state: () => AgentState;
   readonly createToken: (request: TokenRequest) => TokenReport;
   readonly leave: () => Promise<void>;
+  readonly admitters: Admitters;
   readonly revoke: (request: RevokeRequest) => RevocationReport;
   readonly setPolicy: (request: PolicyRequest) => PolicyReport;
   /** That this host was revoked, for people; null if it was not. */
@@ -126,6 +133,7 @@ export class LiveView implements AgentView {
       endpoint: formatEndpoint(listen),
       peers: { up: all.filter((p) => p.state === 'up').length, total: all.length },
       members: { alive: members.alive, total: members.alive + members.suspect + members.dead + members.left },
+      admitter: identity.trust.mayAdmit(identity.cert),
       offloads: this.#p.offloads(),
       workers: this.#p.workers,
       rights: this.#p.rights,
@@ -222,6 +230,7 @@ export class LiveView implements AgentView {
       endpoint: formatEndpoint(listen),
       nodeId: identity.cert.nodeIdHex,
       self: true,
+      admitter: identity.trust.mayAdmit(identity.cert),
     };
     const others = gossip.swim.members().map((m) => {
       const cert = trust.certOf(m.record.credential);
@@ -237,6 +246,7 @@ export class LiveView implements AgentView {
           endpoint === undefined ? null : formatEndpoint({ ip: endpoint.ip, port: endpoint.sealedPort }),
         nodeId: m.id,
         self: false,
+        admitter: cert !== null && identity.trust.mayAdmit(cert),
         // Who gave the name up comes after everybody who holds it.
         claim: node?.status === 'released' ? Number.POSITIVE_INFINITY : (cert?.notBeforeMs ?? 0),
       };
@@ -320,6 +330,18 @@ export class LiveView implements AgentView {
 
   revocations(): RevocationsReport {
     return revocations(this.#p.identity);
+  }
+
+  admitters(): AdmittersReport {
+    return this.#p.admitters.list();
+  }
+
+  addAdmitter({ name }: AdmitterRequest): Promise<AdmitterChange> {
+    return this.#p.admitters.add(name);
+  }
+
+  removeAdmitter({ name }: AdmitterRequest): Promise<AdmitterChange> {
+    return this.#p.admitters.remove(name);
   }
 
   health(): HealthReport {

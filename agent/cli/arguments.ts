@@ -10,6 +10,12 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** The same for an option that may be given several times, or several values. */
+export function wholeNumbers(min: number, max: number): (text: string, before?: number[]) => number[] {
+  const one = wholeNumber(min, max);
+  return (text, before = []) => [...before, one(text)];
+}
+
 /** Milliseconds. */
 export function duration(text: string): number {
   const ms = parseDuration(text);

@@ -8,6 +8,7 @@ import type { Actions } from './actions.ts';
 import { Context, type GlobalOptions, type Io, processIo } from './context.ts';
 import { exitStatusOf, failureLine, stackOf } from './failure.ts';
 import { SUMMARY, WALK_THROUGH } from './help.ts';
+import { addAdmitter } from './verbs/admitter.ts';
 import { addBugreport } from './verbs/bugreport.ts';
 import { addCapture } from './verbs/capture.ts';
 import { addCompletion } from './verbs/completion.ts';
@@ -64,7 +65,7 @@ export function buildProgram(
   const context = new Context(io, actions, () => program.opts<GlobalOptions>());
   addGlobals(program, io);
   const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
-    ['Make and join:', [addInit, addToken, addUp, addRun, addPolicy, addRevoke, addLeave]],
+    ['Make and join:', [addInit, addToken, addUp, addRun, addPolicy, addAdmitter, addRevoke, addLeave]],
     [
       'Look:',
       [

@@ -6,6 +6,13 @@
  * are ages or durations in milliseconds unless the name ends in `At` (Unix milliseconds). Nothing here is secret but
  * `TokenReport.token`.
  */
+import type {
+  AdmitterChange,
+  AdmitterRequest,
+  AdmittersReport,
+  TokenReport,
+  TokenRequest,
+} from './admission-types.ts';
 import type { MetricsSnapshot } from './metrics-source.ts';
 import type { PageFdbReport, PageReport } from './page-types.ts';
 
@@ -60,6 +67,8 @@ export interface StatusReport {
   readonly endpoint: string | null;
   readonly peers: { readonly up: number; readonly total: number };
   readonly members: { readonly alive: number; readonly total: number };
+  /** Whether this host may admit others. */
+  readonly admitter: boolean;
   readonly offloads: readonly OffloadReport[];
   /** Data-plane threads: `single`, or the number of pairs. */
   readonly workers: 'single' | number;
@@ -110,6 +119,8 @@ export interface MemberReport {
   readonly nodeId: string;
   /** This host. */
   readonly self: boolean;
+  /** Whether it may admit other hosts. */
+  readonly admitter: boolean;
 }
 
 /** `GET /v1/members`; includes this host. */
@@ -158,40 +169,6 @@ export interface VtepRequest {
   readonly segment: string | null;
 }
 
-export type TokenRight = 'bridge';
-
-/** Body of `POST /v1/tokens`. */
-export interface TokenRequest {
-  readonly ttlMs: number;
-  readonly uses: number;
-  readonly namePrefix: string | null;
-  readonly segment: string | null;
-  readonly allow: readonly TokenRight[];
-  /** How long certificates of joining hosts last between renewals; null: as long as policy says. */
-  readonly nodeLifeMs: number | null;
-  /** `MEMBER`, `MEMBER=HOST` or `MEMBER=HOST:PORT`, at most 4; empty: the host that makes the token. */
-  readonly seeds: readonly string[];
-}
-
-/** The answer to `POST /v1/tokens`. */
-export interface TokenReport {
-  readonly v: 1;
-  /** `weft1_...`: whoever reads it can join. */
-  readonly token: string;
-  /** Hex. */
-  readonly id: string;
-  /** Unix milliseconds. */
-  readonly expiresAt: number;
-  readonly uses: number;
-  readonly namePrefix: string | null;
-  readonly vnis: readonly number[];
-  readonly allow: readonly TokenRight[];
-  /** `IP:PORT` or `NAME:PORT` of the hosts a joiner asks. */
-  readonly seeds: readonly string[];
-  /** Name of the host that counts the uses. */
-  readonly admitter: string;
-}
-
 /** `GET /v1/policy`, and the answer to changing it. */
 export interface PolicyReport {
   readonly v: 1;
@@ -235,7 +212,8 @@ export interface RevokeRequest {
 }
 
 interface RevocationFacts {
-  readonly kind: RevokeRequest['kind'];
+  /** `grant`: the right to admit, by `weft admitter remove`. */
+  readonly kind: RevokeRequest['kind'] | 'grant';
   /** As the operator named it. */
   readonly what: string;
   /** 64 hex digits. */
@@ -316,7 +294,9 @@ export type EventType =
   | 'refused'
   | 'revocation'
   | 'policy'
-  | 'renewal';
+  | 'renewal'
+  | 'admitter'
+  | 'overuse';
 
 export interface EventReport {
   /** Counts from 1 from the start of the agent. */
@@ -473,6 +453,10 @@ export interface AgentView {
   /** Ends trust in something for good. E_REFUSED on a host without the right, E_NOT_FOUND. */
   revoke(request: RevokeRequest): Promise<RevocationReport>;
   revocations(): RevocationsReport;
+  admitters(): AdmittersReport;
+  /** Gives a member the right to admit, or takes it. E_REFUSED on a host without the root, E_NOT_FOUND. */
+  addAdmitter(request: AdmitterRequest): Promise<AdmitterChange>;
+  removeAdmitter(request: AdmitterRequest): Promise<AdmitterChange>;
   policy(): PolicyReport;
   /** Signs the next policy. E_REFUSED on a host without the root. */
   setPolicy(request: PolicyRequest): Promise<PolicyReport>;

@@ -75,6 +75,12 @@ export interface MetricsSnapshot {
   readonly revocations: readonly { readonly kind: string; readonly count: number }[];
   /** Tokens of this admitter's log. */
   readonly joinTokens: readonly { readonly state: 'open' | 'used' | 'expired'; readonly count: number }[];
+  /** Requests to be admitted that this host decided, by outcome: `admitted`, `repeated`, or the reason of a refusal. */
+  readonly admissionRequests: Readonly<Record<string, number>>;
+  /** Uses of tokens that two hosts were heard to have. */
+  readonly admissionOveruse: number;
+  /** Members that may admit and are alive. */
+  readonly admitters: number;
 }
 
 export interface PacketCount {

@@ -406,6 +406,27 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ joinTokens }) => joinTokens.map(({ state, count }) => ({ labels: { state }, value: count })),
   },
   {
+    name: 'weft_admission_requests_total',
+    type: 'counter',
+    labels: ['result'],
+    help: 'Requests to be admitted that this host decided, by result: admitted, repeated, or why it refused.',
+    read: ({ admissionRequests }) => byKey('result', admissionRequests),
+  },
+  {
+    name: 'weft_admission_overuse_total',
+    type: 'counter',
+    labels: [],
+    help: 'Pairs of hosts that were heard to have the same use of a token: admitters did not see each other, or a key was stolen.',
+    read: ({ admissionOveruse }) => one(admissionOveruse),
+  },
+  {
+    name: 'weft_admitters',
+    type: 'gauge',
+    labels: [],
+    help: 'Members that are alive and may admit others, this host included.',
+    read: ({ admitters }) => one(admitters),
+  },
+  {
     name: 'weft_identity_expiry_timestamp_seconds',
     type: 'gauge',
     labels: [],
@@ -416,7 +437,7 @@ export const METRICS: readonly MetricDefinition[] = [
     name: 'weft_revocations',
     type: 'gauge',
     labels: ['kind'],
-    help: 'Statements in force that end trust, by kind (node, token, admitter, name).',
+    help: 'Statements in force that end trust, by kind (node, token, admitter, name, grant).',
     read: ({ revocations }) => revocations.map(({ kind, count }) => ({ labels: { kind }, value: count })),
   },
 ];

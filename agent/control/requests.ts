@@ -3,14 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { canonicalIp, parseEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
-import type {
-  PingRequest,
-  PolicyRequest,
-  RevokeRequest,
-  TokenRequest,
-  TraceRequest,
-  VtepRequest,
-} from './api-types.ts';
+import type { AdmitterRequest, TokenRequest } from './admission-types.ts';
+import type { PingRequest, PolicyRequest, RevokeRequest, TraceRequest, VtepRequest } from './api-types.ts';
 
 /** The longest honest body is a token request of 200 bytes. */
 const MAX_BODY_BYTES = 16_384;
@@ -38,7 +32,15 @@ const tokenRequest = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9-]{0,61}$/, 'must be 1 to 62 of a-z, 0-9 and hyphens')
     .nullable()
     .default(null),
+  name: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be 1 to 63 of a-z, 0-9 and hyphens')
+    .nullable()
+    .default(null),
   segment,
+  vnis: z.array(z.int().min(0).max(0xffffff)).max(8).default([]),
+  count: z.enum(['strict', 'each']).default('strict'),
+  underlay: z.array(z.string().min(1).max(64)).max(8).default([]),
   allow: z
     .array(z.enum(['bridge']))
     .max(8)
@@ -70,6 +72,8 @@ const revokeRequest = z.strictObject({
     .default(''),
   keep: z.array(z.string().min(1).max(64)).max(32).default([]),
 });
+
+const admitterRequest = z.strictObject({ name: z.string().min(1).max(64) });
 
 const pingRequest = z.strictObject({
   peer: z.string().min(1).max(63),
@@ -105,6 +109,10 @@ export async function readPolicyRequest(request: IncomingMessage): Promise<Polic
 
 export async function readRevokeRequest(request: IncomingMessage): Promise<RevokeRequest> {
   return check(revokeRequest, await readJson(request));
+}
+
+export async function readAdmitterRequest(request: IncomingMessage): Promise<AdmitterRequest> {
+  return check(admitterRequest, await readJson(request));
 }
 
 export async function readPingRequest(request: IncomingMessage): Promise<PingRequest> {

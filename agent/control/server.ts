@@ -15,6 +15,7 @@ import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts';
 import { PAGE_PREFIX, Page } from './page.ts';
 import {
   BodyError,
+  readAdmitterRequest,
   readPingRequest,
   readPolicyRequest,
   readRevokeRequest,
@@ -126,6 +127,11 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     '/v1/revocations': {
       GET: () => view.revocations(),
       POST: async (request) => view.revoke(await readRevokeRequest(request)),
+    },
+    '/v1/admitters': {
+      GET: () => view.admitters(),
+      POST: async (request) => view.addAdmitter(await readAdmitterRequest(request)),
+      DELETE: async (request) => view.removeAdmitter(await readAdmitterRequest(request)),
     },
     '/v1/reload': { POST: () => view.reload() },
     '/v1/leave': { POST: () => view.leave() },

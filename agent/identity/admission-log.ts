@@ -17,6 +17,8 @@ export interface AdmissionRow {
   readonly dhPk: string;
   readonly name: string;
   readonly cert: Uint8Array;
+  /** The certificate with which it was signed; empty in rows of earlier versions. */
+  readonly issuer: Uint8Array;
   /** Of the certificate. */
   readonly expiresMs: number;
   /** Of the token: until then its slot must not be given again. */
@@ -69,8 +71,8 @@ export class AdmissionLog {
     return [...this.#rows.values()];
   }
 
-  usesOf(tokenId: string): number {
-    return this.rows().filter((row) => row.tokenId === tokenId).length;
+  usesOf(tokenId: string): readonly { readonly nodeId: string; readonly slot: number }[] {
+    return this.rows().filter((row) => row.tokenId === tokenId);
   }
 
   /** Rows of members that `released` their name do not count. */
@@ -90,10 +92,12 @@ export class AdmissionLog {
   }
 
   append(row: AdmissionRow): void {
-    this.#file.append(`${JSON.stringify({ ...row, cert: Buffer.from(row.cert).toString('base64') })}\n`);
+    this.#file.append(`${JSON.stringify({ ...row, cert: base64(row.cert), issuer: base64(row.issuer) })}\n`);
     this.#rows.set(row.requestId, row);
   }
 }
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
 
 const HEX_FIELDS = { tokenId: 32, requestId: 64, nodeId: 64, signPk: 64, dhPk: 64 } as const;
 
@@ -108,13 +112,19 @@ const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Numb
 const isAddress = (value: unknown): boolean =>
   isRecord(value) && isCount(value.vni) && typeof value.ip === 'string';
 
-function isStoredRow(v: unknown): v is Omit<AdmissionRow, 'cert'> & { readonly cert: string } {
+interface StoredRow extends Omit<AdmissionRow, 'cert' | 'issuer'> {
+  readonly cert: string;
+  readonly issuer?: string;
+}
+
+function isStoredRow(v: unknown): v is StoredRow {
   return (
     isRecord(v) &&
     Object.entries(HEX_FIELDS).every(([field, digits]) => isHex(v[field], digits)) &&
     [v.slot, v.expiresMs, v.tokenExpiresMs].every(isCount) &&
     typeof v.name === 'string' &&
     typeof v.cert === 'string' &&
+    (v.issuer === undefined || typeof v.issuer === 'string') &&
     Array.isArray(v.addresses) &&
     v.addresses.every(isAddress)
   );
@@ -129,7 +139,11 @@ function parseRow(line: string): AdmissionRow | null {
     return null;
   }
   if (!isStoredRow(value)) return null;
-  const row = { ...value, cert: new Uint8Array(Buffer.from(value.cert, 'base64')) };
+  const row = {
+    ...value,
+    cert: new Uint8Array(Buffer.from(value.cert, 'base64')),
+    issuer: new Uint8Array(Buffer.from(value.issuer ?? '', 'base64')),
+  };
   // Read for its fields only: which mesh it is of plays no part, and the admitter's signature was its own.
   const cert = parseNodeCert(row.cert, NO_MESH);
   const agrees =

@@ -29,6 +29,7 @@ export const REFUSAL = {
   admitterUnreachable: 17,
   tokenRevoked: 18,
   nodeRevoked: 19,
+  underlayNotAllowed: 20,
 } as const;
 
 export type RefusalCode = keyof typeof REFUSAL;
@@ -66,4 +67,10 @@ export function decodeAdmissionReply(bytes: Uint8Array): AdmissionReply | null {
   const code = r.u8();
   const text = new TextDecoder().decode(r.block(MAX_TEXT)).replace(/[^\x20-\x7e]/g, '?');
   return r.done ? { admitted: false, code, text } : null;
+}
+
+/** The code of a refusal; null for anything else. */
+export function refusalOf(bytes: Uint8Array): number | null {
+  const reply = decodeAdmissionReply(bytes);
+  return reply === null || reply.admitted ? null : reply.code;
 }

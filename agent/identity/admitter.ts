@@ -20,9 +20,9 @@ import {
   signNodeCert,
 } from './node-cert.ts';
 import { parseNodeRequest, type ReadNodeRequest } from './node-request.ts';
-import { formatPrefix, hostsOf, isHostOf } from './prefix.ts';
+import { contains, formatPrefix, hostsOf, isHostOf } from './prefix.ts';
 import { nameTarget } from './revocation.ts';
-import { equalBytes, toHex } from './sodium.ts';
+import { equalBytes, hash, toHex, utf8 } from './sodium.ts';
 import { nameAllowed, parseTokenCert, type ReadTokenCert } from './token.ts';
 import type { TrustStore } from './trust-store.ts';
 
@@ -35,6 +35,15 @@ export interface MeshView {
   addressInUse(vni: number, ip: string): boolean;
   /** Whether the member gave up its name and addresses by a signed leave. */
   isReleased(nodeId: string): boolean;
+  /** Uses of a token that others have given, as far as their certificates were heard of. */
+  usesOf(tokenId: string): readonly TokenUse[];
+  /** What another admitter gave to a host; undefined if nothing was heard. */
+  receiptOf(nodeId: string): { readonly cert: ReadNodeCert; readonly issuer: Uint8Array } | undefined;
+}
+
+export interface TokenUse {
+  readonly nodeId: string;
+  readonly slot: number;
 }
 
 export interface AdmitterOptions {
@@ -54,6 +63,21 @@ const MAX_TOKEN_RATES = 256;
 /** What a token may give; admitters are made by a root only. */
 const GRANTABLE_CAPS = CAP.bridge | CAP.relay | CAP.plain;
 
+/** What the seed saw of the joiner. */
+export interface Seen {
+  /** The static key of its handshake. */
+  readonly dhPk: Uint8Array;
+  /** Its address on the underlay. */
+  readonly fromIp: string;
+}
+
+/** Certificate and issuer's certificate; with the row of an admission that is new. */
+interface Given {
+  readonly cert: Uint8Array;
+  readonly issuer: Uint8Array;
+  readonly row?: AdmissionRow;
+}
+
 class Refused extends Error {
   readonly code: RefusalCode;
   constructor(code: RefusalCode, text: string) {
@@ -68,6 +92,10 @@ export type Outcome = {
   readonly refused: RefusalCode | null;
 };
 
+/** Where the search for an address begins, the same for the same host wherever it asks. */
+const startOf = ({ signPk }: ReadNodeRequest): number =>
+  new DataView(hash(utf8('weft1 address'), signPk).buffer).getUint32(0);
+
 export class Admitter {
   readonly #o: AdmitterOptions;
   /** Times of the latest admissions by token, at most ADMISSIONS_PER_SECOND each; bounded by MAX_TOKEN_RATES. */
@@ -78,36 +106,33 @@ export class Admitter {
   }
 
   /** Answers one request. Never throws for what the network sent; disk failures do throw and nobody is admitted. */
-  handle(tokenCertBytes: Uint8Array, requestBytes: Uint8Array, sessionDhPk: Uint8Array): Outcome {
+  handle(tokenCertBytes: Uint8Array, requestBytes: Uint8Array, seen: Seen): Outcome {
     try {
-      const { row, repeated } = this.#admit(tokenCertBytes, requestBytes, sessionDhPk);
-      const reply = encodeAdmitted(row.cert, this.#o.trust.policy.bytes, this.#o.self().record.bytes);
-      return { reply, admitted: repeated ? null : row, refused: null };
+      const given = this.#admit(tokenCertBytes, requestBytes, seen);
+      // The certificate with which it was signed then: this admitter may have another one by now.
+      const issuer = given.issuer.length > 0 ? given.issuer : this.#o.self().record.bytes;
+      const reply = encodeAdmitted(given.cert, this.#o.trust.policy.bytes, issuer);
+      return { reply, admitted: 'row' in given ? given.row : null, refused: null };
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return { reply: encodeRefused(error.code, error.message), admitted: null, refused: error.code };
     }
   }
 
-  #admit(
-    tokenBytes: Uint8Array,
-    requestBytes: Uint8Array,
-    sessionDhPk: Uint8Array,
-  ): { row: AdmissionRow; repeated: boolean } {
-    const { trust, log } = this.#o;
+  #admit(tokenBytes: Uint8Array, requestBytes: Uint8Array, { dhPk, fromIp }: Seen): Given {
+    const { trust } = this.#o;
     const self = this.#o.self();
     const token = parseTokenCert(tokenBytes, trust.meshId, trust.rootPk);
     if (token === null) throw new Refused('wrongMesh', 'the token belongs to another mesh');
     const request = parseNodeRequest(requestBytes, trust.meshId);
     if (request === null || !equalBytes(request.tokenId, token.id))
       throw new Refused('malformed', 'the request is malformed');
-    if (!request.verify(token.tokenPk) || !equalBytes(request.dhPk, sessionDhPk))
+    if (!request.verify(token.tokenPk) || !equalBytes(request.dhPk, dhPk))
       throw new Refused('tokenSignature', 'the request is not signed by the token and the host that sent it');
-    const known = log.byRequest(toHex(request.id));
-    if (known !== undefined && trust.revocationOf(known.cert, self.record.bytes) === null)
-      return { row: known, repeated: true };
-    this.#checkToken(token);
-    if (known !== undefined)
+    const known = this.#given(request);
+    if (known !== null && trust.revocationOf(known.cert, known.issuer) === null) return known;
+    this.#checkToken(token, fromIp);
+    if (known !== null)
       throw new Refused('nodeRevoked', 'this host was revoked: it cannot join with these keys');
     if (token.count === 'strict' && !equalBytes(token.admitterId, self.nodeId))
       throw new Refused(
@@ -115,16 +140,37 @@ export class Admitter {
         `host ${self.name} does not count this token; ask the host that made it`,
       );
     // Before anything that costs or counts: a token that is used up must not hinder others.
-    const slot = log.usesOf(toHex(token.id)) + 1;
-    if (slot > token.uses)
+    const slot = this.#freeSlot(token);
+    if (slot === null)
       throw new Refused('tokenUsedUp', `the token is used up: ${token.uses} of ${token.uses} uses`);
     this.#checkHost(token, request);
     const addresses = this.#assign(token, request);
     this.#checkRate(token);
-    return { row: this.#issue(token, request, addresses, slot), repeated: false };
+    const row = this.#issue(token, request, addresses, slot);
+    return { row, cert: row.cert, issuer: row.issuer };
   }
 
-  #checkToken(token: ReadTokenCert): void {
+  /** What this request was given before, by this admitter or by another one that told of it. */
+  #given(request: ReadNodeRequest): Given | null {
+    const { log, view } = this.#o;
+    const row = log.byRequest(toHex(request.id));
+    if (row !== undefined) return { cert: row.cert, issuer: row.issuer };
+    const receipt = view.receiptOf(toHex(nodeIdOf(request.signPk, request.dhPk)));
+    if (receipt === undefined || !equalBytes(receipt.cert.requestId, request.id.subarray(0, 16))) return null;
+    return { cert: receipt.cert.record.bytes, issuer: receipt.issuer };
+  }
+
+  /** The lowest use that nobody is known to have; null when as many hosts as the token lets in have one. */
+  #freeSlot({ id, uses }: ReadTokenCert): number | null {
+    const given = [...this.#o.log.usesOf(toHex(id)), ...this.#o.view.usesOf(toHex(id))];
+    if (new Set(given.map(({ nodeId }) => nodeId)).size >= uses) return null;
+    const slots = new Set(given.map(({ slot }) => slot));
+    let free = 1;
+    while (slots.has(free)) free++;
+    return free;
+  }
+
+  #checkToken(token: ReadTokenCert, fromIp: string): void {
     if (this.#o.trust.revocations.tokenRevoked(token.id))
       throw new Refused('tokenRevoked', 'the token was revoked: create a new one with `weft token create`');
     const now = this.#o.trust.nowMs();
@@ -134,6 +180,11 @@ export class Admitter {
       throw new Refused(
         'tokenNotYetValid',
         `the token is valid from ${new Date(token.notBeforeMs).toISOString()}`,
+      );
+    if (token.underlay.length > 0 && !token.underlay.some((prefix) => contains(prefix, fromIp)))
+      throw new Refused(
+        'underlayNotAllowed',
+        `the token lets hosts in from ${token.underlay.map(formatPrefix).join(', ')} only, not from ${fromIp}`,
       );
   }
 
@@ -190,7 +241,9 @@ export class Admitter {
         this.#o.view.addressInUse(vni, ip);
       const wanted = request.addresses.find((a) => a.vni === vni)?.prefix;
       if (wanted === undefined) {
-        for (const ip of hostsOf(rule.prefix))
+        // Admitters that do not see each other would all give the lowest.
+        const start = token.count === 'each' ? startOf(request) : 0;
+        for (const ip of hostsOf(rule.prefix, start))
           if (!taken(ip)) return { vni, prefix: { ip, length: rule.prefix.length } };
         throw new Refused('noAddressLeft', `no address of ${formatPrefix(rule.prefix)} is free`);
       }
@@ -242,6 +295,7 @@ export class Admitter {
       dhPk: toHex(request.dhPk),
       name: request.name,
       cert,
+      issuer: self.record.bytes,
       expiresMs: now + life,
       tokenExpiresMs: token.expiresMs,
       addresses: addresses.map((a) => ({ vni: a.vni, ip: a.prefix.ip })),

@@ -4,16 +4,18 @@
  * nothing by itself, the request is signed by the token and by the joiner. Called by agent-forward.ts. Never throws on
  * input.
  *
- *    0       1             9            41
- *   +-------+-------------+------------+-----------------+--------------------+
- *   | 1     | ask[8]      | dh_pk[32]  | block TokenCert | block NodeRequest  |   request
- *   +-------+-------------+------------+-----------------+--------------------+
+ *    0       1             9            41       57
+ *   +-------+-------------+------------+--------+-----------------+--------------------+
+ *   | 1     | ask[8]      | dh_pk[32]  | ip[16] | block TokenCert | block NodeRequest  |   request
+ *   +-------+-------------+------------+--------+-----------------+--------------------+
  *   +-------+-------------+------------------------------+
  *   | 1     | ask[8]      | admission reply              |                        reply
  *   +-------+-------------+------------------------------+
  *
- * `ask` is random, made by the seed. The first byte says what the message is about: 1 is admission.
+ * `ask` is random, made by the seed; `ip` is where the seed sees the joiner, IPv4 mapped, for tokens that say from where hosts may
+ * join. The first byte says what the message is about: 1 is admission.
  */
+import { ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { MAX_RECORD_BYTES } from './record.ts';
 
@@ -24,6 +26,8 @@ const REPLY_HEADER = 1 + ASK_BYTES;
 export interface ForwardedRequest {
   readonly ask: Uint8Array;
   readonly dhPk: Uint8Array;
+  /** The joiner's address on the underlay, as the seed sees it. */
+  readonly fromIp: string;
   readonly tokenCert: Uint8Array;
   readonly request: Uint8Array;
 }
@@ -38,6 +42,7 @@ export function encodeForwardedRequest(f: ForwardedRequest): Uint8Array {
     .u8(ADMISSION)
     .bytes(f.ask)
     .bytes(f.dhPk)
+    .bytes(ipToBytes(f.fromIp))
     .block(f.tokenCert)
     .block(f.request)
     .finish();
@@ -49,6 +54,7 @@ export function decodeForwardedRequest(bytes: Uint8Array): ForwardedRequest | nu
   const forwarded = {
     ask: r.bytes(ASK_BYTES),
     dhPk: r.bytes(32),
+    fromIp: ipFromBytes(r.bytes(16)),
     tokenCert: r.block(MAX_RECORD_BYTES),
     request: r.block(MAX_RECORD_BYTES),
   };

@@ -10,7 +10,8 @@ import { formatPrefix, isHostOf, type Prefix } from './prefix.ts';
 import { dhKeyPair, type KeyPair, signingKeyPair } from './sodium.ts';
 
 const NODE_LIFE_SEC = 30 * 86400;
-const ADMITTER_LIFE_MS = 365 * 86400_000;
+/** Of a certificate that a root gives to an admitter. */
+export const ADMITTER_LIFE_MS = 365 * 86400_000;
 const LEEWAY_SEC = 600;
 /** A certificate is valid from a little before it was made: clocks differ. */
 export const BACKDATE_MS = 600_000;

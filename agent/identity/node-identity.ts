@@ -70,6 +70,8 @@ function finishRenewal(state: StateDir): void {
   if (!r.done) throw state.damaged(STATE_FILE.renewed, 'is damaged');
   if (admitter.length > 0) state.write(STATE_FILE.admitter, admitter);
   state.write(STATE_FILE.cert, cert);
+  // A root signed: the admitter of the certificate before has no part in this one.
+  if (admitter.length === 0 && state.has(STATE_FILE.admitter)) state.remove(STATE_FILE.admitter);
   state.remove(STATE_FILE.renewed);
 }
 

@@ -56,14 +56,17 @@ export function isHostOf(prefix: Prefix, ip: string): boolean {
 /** How far the lowest-free search goes; a larger prefix than /16 never needs more for a mesh of our bound. */
 const MAX_HOSTS = 65534;
 
-/** Usable host addresses in order, without the network's own and (IPv4) the broadcast address. Lazy. */
-export function* hostsOf(prefix: Prefix): Generator<string> {
+/**
+ * Usable host addresses in order, without the network's own and (IPv4) the broadcast address. Lazy.
+ * @param start how many to pass over; they come at the end
+ */
+export function* hostsOf(prefix: Prefix, start = 0): Generator<string> {
   const base = ipToBytes(networkOf(prefix).ip);
   const hostBits = 128 - mappedLength(prefix);
   const last = Math.min(MAX_HOSTS, 2 ** Math.min(hostBits, 17) - (prefix.ip.includes(':') ? 1 : 2));
-  for (let n = 1; n <= last; n++) {
+  for (let n = 0; n < last; n++) {
     const bytes = base.slice();
-    let carry = n;
+    let carry = ((start + n) % last) + 1;
     for (let i = 15; i >= 0 && carry > 0; i--) {
       carry += bytes[i]!;
       bytes[i] = carry & 0xff;

@@ -16,7 +16,7 @@
  * A body ends with extensions `u8 tag (bit 7: critical) | u16 length | value`, tags ascending: an unknown critical one
  * refuses the record, an unknown other one is skipped.
  */
-import type { ByteReader } from './bytes.ts';
+import { ByteReader } from './bytes.ts';
 import { concat, hash, sign, utf8, verifySignature } from './sodium.ts';
 
 export const RECORD_TYPE = {
@@ -105,14 +105,26 @@ export function announcedLength(bytes: Uint8Array): number {
 }
 
 /** Reads the extensions that end a body. False if one is unknown and critical, repeated, or out of order. */
-export function skipExtensions(reader: ByteReader): boolean {
+export const skipExtensions = (reader: ByteReader): boolean => readExtensions(reader, {}) !== null;
+
+/**
+ * The same, with what is known of them by tag without the critical bit. Null also if one of these cannot be read whole.
+ * @param known reads a value, by tag
+ */
+export function readExtensions(
+  reader: ByteReader,
+  known: Readonly<Record<number, (value: ByteReader) => void>>,
+): true | null {
   let previous = -1;
   while (reader.remaining > 0) {
     const tag = reader.u8();
     const order = tag & 0x7f;
-    if (tag & 0x80 || order <= previous) return false;
+    const read = known[order];
+    if ((tag & 0x80 && read === undefined) || order <= previous) return null;
     previous = order;
-    reader.block(MAX_RECORD_BYTES);
+    const value = new ByteReader(reader.block(MAX_RECORD_BYTES));
+    read?.(value);
+    if (read !== undefined && !value.done) return null;
   }
-  return reader.done;
+  return reader.done ? true : null;
 }

@@ -15,8 +15,8 @@
  */
 import { encodeAdmitted, encodeRefused } from './admission-reply.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { BACKDATE_MS } from './genesis.ts';
-import { CAP, MAX_NODE_CERT_BYTES, NO_ISSUER, type ReadNodeCert, signNodeCert } from './node-cert.ts';
+import { ADMITTER_LIFE_MS, BACKDATE_MS } from './genesis.ts';
+import { MAX_NODE_CERT_BYTES, NO_ISSUER, type ReadNodeCert, signNodeCert } from './node-cert.ts';
 import { equalBytes } from './sodium.ts';
 import type { TrustStore } from './trust-store.ts';
 
@@ -72,22 +72,28 @@ export interface RenewalParts {
   /** This admitter's own certificate. */
   readonly self: ReadNodeCert;
   readonly signSecretKey: Uint8Array;
+  /** Only on a host that holds the root. */
+  readonly rootSecretKey: Uint8Array | null;
 }
 
 /**
  * An admitter's answer to a member that its session has proved to be `peerId`. A certificate that has ended, or was
- * revoked, is not renewed; neither is a root's, which gives rights that no admitter has.
+ * revoked, is not renewed. What a root signed, another admitter's, is renewed by a root only, and while the right holds.
  */
 export function renew(parts: RenewalParts, peerId: string, request: RenewalRequest): Uint8Array {
-  const { trust, self, signSecretKey } = parts;
+  const { trust, self, signSecretKey, rootSecretKey } = parts;
   const verdict = trust.verifyNodeCert(request.cert, request.admitter);
   if (!verdict.ok)
     return encodeRefused(verdict.problem === 'revoked' ? 'nodeRevoked' : 'malformed', verdict.reason);
   const { cert } = verdict;
   if (cert.nodeIdHex !== peerId) return encodeRefused('malformed', 'the certificate is that of another host');
-  if (equalBytes(cert.issuerId, NO_ISSUER))
-    return encodeRefused('rightsNotAllowed', 'only the root of the mesh renews what it signed itself');
-  if (!(self.caps & CAP.admit) || !cert.vnis.every((vni) => self.vnis.includes(vni)))
+  const byRoot = equalBytes(cert.issuerId, NO_ISSUER);
+  if (byRoot && (rootSecretKey === null || !trust.mayAdmit(cert)))
+    return encodeRefused(
+      'rightsNotAllowed',
+      'only the root of the mesh renews what it signed, and an admitter only while it is one',
+    );
+  if (!trust.mayAdmit(self) || !cert.vnis.every((vni) => self.vnis.includes(vni)))
     return encodeRefused(
       'notAdmitter',
       `host ${self.name} does not admit to all segments of the certificate`,
@@ -95,16 +101,14 @@ export function renew(parts: RenewalParts, peerId: string, request: RenewalReque
   const now = trust.nowMs();
   if (now < renewalDueMs(cert) - lifeMsOf(cert) / 3)
     return encodeRefused('tooFast', 'the certificate is not half over yet');
-  const renewed = signNodeCert(
-    {
-      ...cert,
-      issuerId: self.record.id.slice(0, 16),
-      notBeforeMs: now - BACKDATE_MS,
-      expiresMs: now + Math.min(lifeMsOf(cert), trust.policy.nodeLifeSec * 1000),
-      generation: cert.generation + 1,
-    },
-    trust.meshId,
-    signSecretKey,
-  );
-  return encodeAdmitted(renewed, trust.policy.bytes, self.record.bytes);
+  const longestMs = byRoot ? ADMITTER_LIFE_MS : trust.policy.nodeLifeSec * 1000;
+  const next = {
+    ...cert,
+    issuerId: byRoot ? NO_ISSUER : self.record.id.slice(0, 16),
+    notBeforeMs: now - BACKDATE_MS,
+    expiresMs: now + Math.min(lifeMsOf(cert), longestMs),
+    generation: cert.generation + 1,
+  };
+  const renewed = signNodeCert(next, trust.meshId, byRoot && rootSecretKey ? rootSecretKey : signSecretKey);
+  return encodeAdmitted(renewed, trust.policy.bytes, byRoot ? new Uint8Array(0) : self.record.bytes);
 }

@@ -4,6 +4,9 @@
  * a host with the right to revoke; of two of one signer the lower id stays. Each signer has a place of its own, since a thief
  * could otherwise say what an honest host has said, in its stead, and take it back by being revoked. What a host signed counts while a root has not revoked
  * that host, and never against a certificate that a root signed: a stolen key of an admitter does not end its mesh.
+ *
+ * The end of a grant may stand in several parts; one that a root says of a later generation takes the place of all earlier
+ * parts. What it keeps is known only when all parts are there: until then nothing that the host issued ends.
  */
 import type { WeftError } from '../errors.ts';
 import type { ReadNodeCert } from './node-cert.ts';
@@ -14,7 +17,7 @@ import {
   type ReadRevocation,
   type RevocationKind,
 } from './revocation.ts';
-import { hash, toHex } from './sodium.ts';
+import { equalBytes, hash, toHex } from './sodium.ts';
 import { STATE_FILE, type StateDir } from './state-dir.ts';
 
 /** Statements kept. */
@@ -27,9 +30,23 @@ const NO_DIGEST: Uint8Array = new Uint8Array(16);
 
 const keyOf = (kind: RevocationKind, target: Uint8Array): string => `${kind} ${toHex(target)}`;
 
-/** Where a statement stands: a root's in the place of the target, a host's in one of its own. */
-const placeOf = ({ kind, target, signerNode }: ReadRevocation): string =>
-  signerNode === null ? keyOf(kind, target) : `${keyOf(kind, target)} ${toHex(signerNode)}`;
+/** Where a statement stands: a root's in the place of the target, or of the part that it is; a host's in one of its own. */
+function placeOf({ kind, target, signerNode, grant }: ReadRevocation): string {
+  if (grant !== undefined) return `${keyOf(kind, target)} ${grant.part}`;
+  return signerNode === null ? keyOf(kind, target) : `${keyOf(kind, target)} ${toHex(signerNode)}`;
+}
+
+/** Whether `b` ends a grant that `a` ends too, as of later: the order of generations, then of the root's time. */
+function isSurpassed(a: ReadRevocation, b: ReadRevocation): boolean {
+  if (a.grant === undefined || b.grant === undefined || !equalBytes(a.target, b.target)) return false;
+  return (
+    b.grant.generation > a.grant.generation ||
+    (b.grant.generation === a.grant.generation && b.timeMs > a.timeMs)
+  );
+}
+
+const keeps = ({ keep }: ReadRevocation, certId: Uint8Array): boolean =>
+  keep.some((kept) => equalBytes(kept, certId.subarray(0, 16)));
 
 const isByRoot = (cert: ReadNodeCert): boolean => cert.issuerId.every((b) => b === 0);
 
@@ -44,7 +61,10 @@ export class RevocationSet {
   readonly #byKey = new Map<string, ReadRevocation>();
   /** By kind and target, of the statements of hosts the first; bounded by MAX_REVOCATIONS_OF_HOSTS. */
   readonly #ofHosts = new Map<string, ReadRevocation>();
+  /** The parts that end a grant, by hex of the node id; bounded by MAX_REVOCATIONS. */
+  #grants = new Map<string, readonly ReadRevocation[]>();
   #digest: Uint8Array = NO_DIGEST;
+  #told = 0;
 
   get size(): number {
     return this.#byKey.size;
@@ -61,15 +81,22 @@ export class RevocationSet {
 
   /** Takes a statement that was read. True when the set changed. */
   add(statement: ReadRevocation): boolean {
-    if (this.#isSilenced(statement)) return false;
+    if (this.#isSilenced(statement) || this.all().some((r) => isSurpassed(statement, r))) return false;
     const key = placeOf(statement);
     const held = this.#byKey.get(key);
-    if (held !== undefined && !precedes(statement, held)) return false;
+    const isLater = held !== undefined && isSurpassed(held, statement);
+    if (held !== undefined && !isLater && !precedes(statement, held)) return false;
     if (held === undefined && this.#isFull(statement)) return false;
     this.#byKey.set(key, statement);
     // Only a root's word can end a right to revoke: the order of arrival does not matter.
-    for (const [other, r] of this.#byKey) if (this.#isSilenced(r)) this.#byKey.delete(other);
+    for (const [other, r] of this.#byKey)
+      if (this.#isSilenced(r) || isSurpassed(r, statement)) this.#byKey.delete(other);
     this.#sortHosts();
+    if (statement.kind === 'grant')
+      this.#grants.set(
+        toHex(statement.target),
+        this.all().filter((r) => r.kind === 'grant' && equalBytes(r.target, statement.target)),
+      );
     const ids = this.all()
       .map((r) => r.record.id)
       .sort(Buffer.compare);
@@ -107,6 +134,17 @@ export class RevocationSet {
     return this.#find(kind, target) !== undefined;
   }
 
+  /** Hex of the node ids whose right to admit was ended once; they may have got it back. */
+  grantsEnded(): readonly string[] {
+    return [...this.#grants.keys()];
+  }
+
+  /** What ended the right to admit that a certificate gives, as far as it is known; empty while the right holds. */
+  grantEnd({ nodeIdHex, generation }: ReadNodeCert): readonly ReadRevocation[] {
+    const parts = this.#grants.get(nodeIdHex) ?? [];
+    return parts.filter(({ grant }) => grant !== undefined && generation <= grant.generation);
+  }
+
   tokenRevoked(tokenId: Uint8Array): boolean {
     return this.holds('token', paddedTarget(tokenId));
   }
@@ -125,10 +163,17 @@ export class RevocationSet {
     return found.find((r) => r !== undefined && (!strong || r.signerNode === null)) ?? null;
   }
 
-  #ofIssuer(cert: ReadNodeCert, issuer: ReadNodeCert): ReadRevocation | undefined {
+  #ofIssuer({ record }: ReadNodeCert, issuer: ReadNodeCert): ReadRevocation | undefined {
     const r = this.#find('admitter', issuer.nodeId);
-    const id = toHex(cert.record.id.subarray(0, 16));
-    return r?.keep.some((kept) => toHex(kept) === id) ? undefined : r;
+    return r === undefined || keeps(r, record.id) ? this.#ofGrant(record.id, issuer) : r;
+  }
+
+  #ofGrant(certId: Uint8Array, issuer: ReadNodeCert): ReadRevocation | undefined {
+    const parts = this.grantEnd(issuer);
+    const isWhole = parts.length > 0 && parts.length >= (parts[0]?.grant?.parts ?? 0);
+    if (!isWhole || parts.some((part) => keeps(part, certId))) return undefined;
+    // Whoever is put out is told one part after the other, and needs them all.
+    return parts[this.#told++ % parts.length];
   }
 }
 

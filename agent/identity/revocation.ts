@@ -4,10 +4,14 @@
  *
  *   u8 kind (1 node, 2 token, 3 admitter, 4 name) | target[32] | u64 time ms | signer certificate id[16], zeros: a root
  *   text label (<=63) | text reason (<=120) | u8 keep (<=32): certificate id[16]
+ *   of a grant only: u32 generation | u8 part, from 1 | u8 parts
  *   extensions
  *
- * target: node id; token id and zeros; node id of the admitter; H("", name). `keep`, of an admitter only: certificates
- * that it issued and that stay good. The label is what the operator typed, for people.
+ * target: node id; token id and zeros; node id of the admitter; H("", name); node id whose grant ends. `keep`, of an admitter
+ * or a grant only: certificates that it issued and that stay good. The label is what the operator typed, for people.
+ *
+ * The end of a grant takes the right to admit from the certificates of a host up to a generation, and nothing else: the host
+ * stays a member. What it issued and is to stay may need several statements, its parts.
  *
  * A statement is the record and, unless a root signed, the certificate of its signer behind it.
  */
@@ -23,10 +27,12 @@ import {
 } from './record.ts';
 import { concat, equalBytes, hash, utf8 } from './sodium.ts';
 
-export const REVOCATION_KINDS = ['node', 'token', 'admitter', 'name'] as const;
+export const REVOCATION_KINDS = ['node', 'token', 'admitter', 'name', 'grant'] as const;
 export type RevocationKind = (typeof REVOCATION_KINDS)[number];
 
 export const MAX_KEPT_CERTS = 32;
+/** Statements that end one grant: together they keep 2,048 certificates. */
+export const MAX_GRANT_PARTS = 64;
 export const MAX_REASON_BYTES = 120;
 const MAX_LABEL_BYTES = 63;
 /** Record and certificate; what a gossip datagram can carry. */
@@ -45,6 +51,17 @@ export interface Revocation {
   readonly reason: string;
   /** 16 bytes each. */
   readonly keep: readonly Uint8Array[];
+  /** Of the kind grant, and of no other. */
+  readonly grant?: GrantEnd;
+}
+
+/** Which certificates of a host gave it a right that they give no more, and which part of the statement this is. */
+export interface GrantEnd {
+  /** The newest of them. */
+  readonly generation: number;
+  /** From 1. */
+  readonly part: number;
+  readonly parts: number;
 }
 
 export interface ReadRevocation extends Revocation {
@@ -79,9 +96,20 @@ export function signRevocation(
   if (revocation.keep.length > MAX_KEPT_CERTS)
     throw new RangeError(`at most ${MAX_KEPT_CERTS} certificates can be kept`);
   w.list(revocation.keep, (id) => w.bytes(id));
+  if (revocation.grant !== undefined)
+    w.u32(revocation.grant.generation).u8(revocation.grant.part).u8(revocation.grant.parts);
   const record = signRecord('revocation', meshId, w.finish(), signer.secretKey);
   return signer.cert === null ? record : concat(record, signer.cert.bytes);
 }
+
+function readGrant(r: ByteReader): GrantEnd {
+  const grant = { generation: r.u32(), part: r.u8(), parts: r.u8() };
+  if (grant.part < 1 || grant.part > grant.parts || grant.parts > MAX_GRANT_PARTS) r.fail();
+  return grant;
+}
+
+/** Kinds that end what a host issued: only a root's word does that. */
+const OF_ADMITTERS: readonly RevocationKind[] = ['admitter', 'grant'];
 
 /** Reads a statement whose signer had the right to make it. Null for anything else. */
 export function parseRevocation(
@@ -102,8 +130,10 @@ export function parseRevocation(
     label: r.text(MAX_LABEL_BYTES),
     reason: r.text(MAX_REASON_BYTES),
     keep: r.list(MAX_KEPT_CERTS, () => r.bytes(16)),
+    ...(kind === 'grant' ? { grant: readGrant(r) } : {}),
   };
-  if (kind === undefined || !skipExtensions(r) || (kind !== 'admitter' && read.keep.length > 0)) return null;
+  if (kind === undefined || !skipExtensions(r)) return null;
+  if (!OF_ADMITTERS.includes(kind) && read.keep.length > 0) return null;
   if (!PRINTABLE.test(read.label) || !PRINTABLE.test(read.reason)) return null;
   const byRoot = read.signerId.every((b) => b === 0);
   if (byRoot)
@@ -111,7 +141,7 @@ export function parseRevocation(
       ? { ...read, kind, record, bytes, signerNode: null }
       : null;
   const signer = parseNodeCert(bytes.slice(length), meshId);
-  if (signer === null || !(signer.caps & CAP.revoke) || kind === 'admitter') return null;
+  if (signer === null || !(signer.caps & CAP.revoke) || OF_ADMITTERS.includes(kind)) return null;
   if (!signer.issuerId.every((b) => b === 0) || !equalBytes(read.signerId, signer.record.id.subarray(0, 16)))
     return null;
   if (!recordSignedBy(signer.record, rootPk) || !recordSignedBy(record, signer.signPk)) return null;

@@ -47,6 +47,8 @@ export const STATE_FILE = {
   revocations: 'revocations.bin',
   renewed: 'renewed.bin',
   policies: 'policies.bin',
+  grants: 'grants.bin',
+  receipts: 'receipts.log',
 } as const;
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];

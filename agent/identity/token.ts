@@ -11,6 +11,9 @@
  * TokenCert body: token pk[32] | u64 nbf ms | u64 exp ms | u32 uses | u8 count (1 strict, 2 each) | counting admitter[32]
  *   u8 name rule (0 any, 1 prefix, 2 exact) | text name (<=63) | u8 vnis (<=8): u32 | u16 caps | u32 node life s
  *   nonce[16] | extensions
+ *
+ * Extension 1, critical, only if there is such a limit: u8 networks (<=8): ip[16] | u8 prefix length, IPv4 mapped; a host must
+ * come from one of them.
  */
 import { crc32 } from 'node:zlib';
 import type { Clock, Rng } from '../clock.ts';
@@ -19,7 +22,8 @@ import { WeftError } from '../errors.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { CAP, MAX_CERT_VNIS, MAX_NAME_BYTES } from './node-cert.ts';
 import { meshIdOf } from './policy.ts';
-import { parseRecord, type RawRecord, recordSignedBy, signRecord, skipExtensions } from './record.ts';
+import { formatPrefix, type Prefix } from './prefix.ts';
+import { parseRecord, type RawRecord, readExtensions, recordSignedBy, signRecord } from './record.ts';
 import { equalBytes, signingKeyPair } from './sodium.ts';
 
 const PREFIX = 'weft1_';
@@ -27,6 +31,10 @@ const VERSION = 1;
 const MAX_SEEDS = 4;
 const MAX_TOKEN_CERT = 512;
 const MAX_HOST_BYTES = 253;
+/** Underlay networks in a token. */
+export const MAX_TOKEN_NETWORKS = 8;
+const UNDERLAY = 1;
+const CRITICAL = 0x80;
 /** A token of four seeds has 1,300 characters, and 2,700 if they have the longest names. */
 const MAX_TOKEN_TEXT = 4096;
 /** A clock may be this much behind the one that made the token. */
@@ -66,6 +74,8 @@ export interface TokenCert {
   readonly vnis: readonly number[];
   readonly caps: number;
   readonly nodeLifeSec: number;
+  /** Underlay networks that hosts must come from; empty: any. */
+  readonly underlay: readonly Prefix[];
 }
 
 export interface ReadTokenCert extends TokenCert {
@@ -101,8 +111,10 @@ export function describeToken(cert: TokenCert): string {
     exact: `the name '${cert.name}'`,
   };
   const rights = cert.caps & CAP.bridge ? ', may bridge' : '';
+  const from = cert.underlay.length === 0 ? '' : `, from ${cert.underlay.map(formatPrefix).join(' or ')}`;
+  const each = cert.count === 'each' ? ' with each admitter that cannot see the others' : '';
   const segments = `${cert.vnis.length === 1 ? 'segment' : 'segments'} ${cert.vnis.join(', ')}`;
-  return `${uses} until ${new Date(cert.expiresMs).toISOString()}, ${name[cert.nameRule]}, ${segments}${rights}`;
+  return `${uses}${each} until ${new Date(cert.expiresMs).toISOString()}, ${name[cert.nameRule]}, ${segments}${rights}${from}`;
 }
 
 const NAME_RULES = ['any', 'prefix', 'exact'] as const;
@@ -119,7 +131,18 @@ function signTokenCert(
     .text(cert.name)
     .list(cert.vnis, (vni) => w.u32(vni));
   w.u16(cert.caps).u32(cert.nodeLifeSec).bytes(nonce);
+  if (cert.underlay.length > 0) {
+    const networks = new ByteWriter();
+    networks.list(cert.underlay, ({ ip, length }) => networks.bytes(ipToBytes(ip)).u8(length));
+    w.u8(CRITICAL | UNDERLAY).block(networks.finish());
+  }
   return signRecord('tokenCert', meshId, w.finish(), rootSecretKey);
+}
+
+function readNetwork(r: ByteReader): Prefix {
+  const network = { ip: ipFromBytes(r.bytes(16)), length: r.u8() };
+  if (network.length > (network.ip.includes(':') ? 128 : 32)) r.fail();
+  return network;
 }
 
 /** Reads a TokenCert that `rootPk` signed. Null for anything else. */
@@ -143,7 +166,13 @@ export function parseTokenCert(
   const caps = r.u16();
   const nodeLifeSec = r.u32();
   r.bytes(16);
-  if (!skipExtensions(r) || count < 1 || count > 2 || nameRule === undefined) return null;
+  let underlay: readonly Prefix[] = [];
+  const extensions = readExtensions(r, {
+    [UNDERLAY]: (value) => {
+      underlay = value.list(MAX_TOKEN_NETWORKS, () => readNetwork(value));
+    },
+  });
+  if (extensions === null || count < 1 || count > 2 || nameRule === undefined) return null;
   return {
     tokenPk,
     notBeforeMs,
@@ -156,6 +185,7 @@ export function parseTokenCert(
     vnis,
     caps,
     nodeLifeSec,
+    underlay,
     record,
     id: record.id.slice(0, 16),
   };

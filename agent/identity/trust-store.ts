@@ -58,6 +58,8 @@ const utc = (ms: number): string => new Date(ms).toISOString();
 
 /** `host a was revoked at ...: reason`, for people. */
 export function revokedText(cert: ReadNodeCert, { kind, timeMs, reason, label }: ReadRevocation): string {
+  if (kind === 'grant')
+    return `host ${cert.name} was certified by ${label}, which may admit nobody since ${utc(timeMs)}`;
   const by = kind === 'node' ? '' : ` with its ${kind}${kind === 'token' ? ` ${label}` : ''}`;
   return `host ${cert.name} was revoked${by} at ${utc(timeMs)}${reason === '' ? '' : `: ${reason}`}`;
 }
@@ -167,6 +169,16 @@ export class TrustStore {
     if (admitterBytes !== null && admitterBytes.length > 0) this.#learnAdmitter(admitterBytes);
     const cert = parseNodeCert(bytes, this.meshId);
     return cert === null ? null : this.revocations.against(cert, this.#admitters.get(toHex(cert.issuerId)));
+  }
+
+  /** Whether a certificate that verified gives the right to admit, which no root has ended since. */
+  mayAdmit(cert: ReadNodeCert): boolean {
+    return (cert.caps & CAP.admit) !== 0 && this.revocations.grantEnd(cert).length === 0;
+  }
+
+  /** The certificate with which an admitter signed this one, if it was ever seen; none for what a root signed. */
+  issuerOf(cert: ReadNodeCert): ReadNodeCert | null {
+    return this.#admitters.get(toHex(cert.issuerId)) ?? null;
   }
 
   /** Verifies a state against the certificate it names. Null for anything else. */

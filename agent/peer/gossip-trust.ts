@@ -95,7 +95,8 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     return ends.length === 0 ? null : Math.min(...ends);
   }
 
-  #cachedCert(credential: Uint8Array): ReadNodeCert | null {
+  /** As `certOf`, without another look at what was verified within a minute and since the last statement. */
+  knownCert(credential: Uint8Array): ReadNodeCert | null {
     const key = Buffer.from(credential.buffer, credential.byteOffset, credential.length).toString('latin1');
     const known = this.#certs.get(key);
     if (known !== undefined) return known;
@@ -110,7 +111,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
   }
 
   verify(record: Uint8Array, credential: Uint8Array): VerifiedRecord | null {
-    const cert = this.#cachedCert(credential);
+    const cert = this.knownCert(credential);
     const state = cert === null ? null : this.#o.identity.trust.verifyNodeState(record, cert);
     if (cert === null || state === null) return null;
     const endpoint = state.endpoints[0];
@@ -134,7 +135,7 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
     if (read === null) return null;
     const accuser = toHex(read.accuserId);
     const credential = credentialOf(accuser);
-    const cert = credential === null ? null : this.#cachedCert(credential);
+    const cert = credential === null ? null : this.knownCert(credential);
     if (cert === null || !read.signedBy(cert.signPk)) return null;
     return { accuser, target: toHex(read.targetId), incarnation: read.targetIncarnation };
   }

@@ -17,16 +17,23 @@ import {
   encodeForwardedReply,
   encodeForwardedRequest,
 } from '../../agent/identity/forwarded.ts';
+import { decodeGrantOffer, encodeGrantOffer } from '../../agent/identity/grant.ts';
 import { parseNodeCert } from '../../agent/identity/node-cert.ts';
 import { parseNodeRequest } from '../../agent/identity/node-request.ts';
 import { parseNodeState } from '../../agent/identity/node-state.ts';
 import { parsePolicy } from '../../agent/identity/policy.ts';
 import { parsePrefix } from '../../agent/identity/prefix.ts';
+import {
+  decodeReceipt,
+  decodeReceiptAnswer,
+  encodeReceipt,
+  encodeReceiptAnswer,
+} from '../../agent/identity/receipt-message.ts';
 import { RECORD_TYPE, type RecordName, signRecord } from '../../agent/identity/record.ts';
 import { parseRevocation, signRevocation } from '../../agent/identity/revocation.ts';
 import { toHex, utf8 } from '../../agent/identity/sodium.ts';
 import { parseSuspicion } from '../../agent/identity/suspicion.ts';
-import { parseToken, parseTokenCert } from '../../agent/identity/token.ts';
+import { createToken, parseToken, parseTokenCert } from '../../agent/identity/token.ts';
 import { decodeControl } from '../../agent/session/control.ts';
 import { decodeCookieReply, decodeInit, decodeReset, decodeResponse } from '../../agent/session/messages.ts';
 import { decodePayload, encodePayload } from '../../agent/session/payload.ts';
@@ -72,12 +79,16 @@ function unsigned(name: RecordName, good: Uint8Array, parse: (bytes: Uint8Array)
 }
 
 /** A parser that wants the root's signature: the body is signed after the mutation. */
-function signed(name: RecordName, good: Uint8Array, parse: (bytes: Uint8Array) => unknown): Target[] {
+function signed(
+  name: RecordName,
+  good: readonly Uint8Array[],
+  parse: (bytes: Uint8Array) => unknown,
+): Target[] {
   const run = (body: Uint8Array): boolean =>
     body.length < 1900 && parse(signRecord(name, meshId, body, root.secretKey)) !== null;
   return [
-    { name: `${name} record`, inputs: [good], run: (bytes) => parse(bytes) !== null },
-    { name: `${name} body, signed`, inputs: [bodyOf(good)], run, costs: 20 },
+    { name: `${name} record`, inputs: good, run: (bytes) => parse(bytes) !== null },
+    { name: `${name} body, signed`, inputs: good.map(bodyOf), run, costs: 20 },
   ];
 }
 
@@ -100,6 +111,21 @@ const revocation = signRevocation(
   meshId,
   { secretKey: root.secretKey, cert: null },
 );
+/** A token with every limit that one can have. */
+const limitedToken = createToken(
+  {
+    ...records.token.cert,
+    count: 'each',
+    underlay: [
+      { ip: '192.0.2.0', length: 24 },
+      { ip: '2001:db8::', length: 32 },
+    ],
+    ...{ meshId, rootPk: root.publicKey, rootNonce: material.rootNonce, rootSecretKey: root.secretKey },
+    ...{ psk: material.psk, policySeq: 1, policyId: records.policy.id, seeds: [] },
+  },
+  material.fixedRng('limited token'),
+).cert.record.bytes;
+const handed = { cert: records.nodeCert, issuer: records.admitterCert };
 const statementIds = [material.some('one', 8), material.some('two', 8)].map((id) => toHex(id)).sort();
 const messages = [
   ...Object.values(gossip.MESSAGES),
@@ -116,6 +142,7 @@ const messages = [
 const forwardedRequest = encodeForwardedRequest({
   ask: material.some('ask', 8),
   dhPk: material.beta.dh.publicKey,
+  fromIp: '192.0.2.7',
   tokenCert: records.tokenCert,
   request: records.nodeRequest,
 });
@@ -130,9 +157,9 @@ export const TARGETS: readonly Target[] = [
   ...unsigned('nodeState', records.nodeState, (b) => parseNodeState(b, meshId)),
   ...unsigned('nodeRequest', records.nodeRequest, (b) => parseNodeRequest(b, meshId)),
   ...unsigned('suspicion', gossip.suspicion, (b) => parseSuspicion(b, meshId)),
-  ...signed('policy', records.policyBytes, (b) => parsePolicy(b, meshId, root.publicKey)),
-  ...signed('revocation', revocation, (b) => parseRevocation(b, meshId, root.publicKey)),
-  ...signed('tokenCert', records.tokenCert, (b) => parseTokenCert(b, meshId, root.publicKey)),
+  ...signed('policy', [records.policyBytes], (b) => parsePolicy(b, meshId, root.publicKey)),
+  ...signed('revocation', [revocation, records.grantEnd], (b) => parseRevocation(b, meshId, root.publicKey)),
+  ...signed('tokenCert', [records.tokenCert, limitedToken], (b) => parseTokenCert(b, meshId, root.publicKey)),
   {
     name: 'token text',
     inputs: [utf8(records.token.text)],
@@ -162,6 +189,23 @@ export const TARGETS: readonly Target[] = [
     run: (b) => {
       const read = decodeForwardedReply(b);
       return read !== null && sameAs(b, encodeForwardedReply(read));
+    },
+  },
+  {
+    name: 'grant offer',
+    inputs: [encodeGrantOffer(handed), encodeGrantOffer({ ...handed, issuer: new Uint8Array(0) })],
+    run: (b) => {
+      const read = decodeGrantOffer(b);
+      return read !== null && sameAs(b, encodeGrantOffer(read));
+    },
+  },
+  {
+    name: 'receipt',
+    inputs: [encodeReceipt(handed), encodeReceiptAnswer(material.some('id', 16))],
+    run: (b) => {
+      const [read, answer] = [decodeReceipt(b), decodeReceiptAnswer(b)];
+      if (answer !== null) return sameAs(b, encodeReceiptAnswer(answer));
+      return read !== null && sameAs(b, encodeReceipt(read));
     },
   },
   { name: 'first message', inputs: [session.msg1], run: (b) => decodeInit(b) !== null },

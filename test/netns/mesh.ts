@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TokenReport } from '../../agent/control/api-types.ts';
+import type { TokenReport } from '../../agent/control/admission-types.ts';
 import { CHILD_ENV, type Ended, type RunOptions, run } from '../../agent/lab/command.ts';
 import { Host } from '../../agent/lab/host.ts';
 import { Topology, type TopologyOptions } from '../../agent/lab/topology.ts';

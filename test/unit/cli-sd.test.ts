@@ -18,6 +18,7 @@ const member = (name: string, more: Partial<MemberReport> = {}): MemberReport =>
   endpoint: '192.0.2.1:7947',
   nodeId: '00',
   self: false,
+  admitter: false,
   ...more,
 });
 

@@ -156,11 +156,46 @@ test('token create prints the token alone on stdout and its limits on stderr', a
     ttlMs: 900_000,
     uses: 3,
     namePrefix: 'web-',
+    name: null,
     segment: null,
+    ...{ vnis: [], count: 'strict', underlay: [] },
     allow: ['bridge'],
     nodeLifeMs: null,
     seeds: [],
   });
+});
+
+test('token create --count each prints its bound, and passes every limit on', async () => {
+  const { err, status } = await weft(
+    'token create --count each --uses 2 --name-prefix db- --vni 1 --vni 7 --underlay 192.0.2.0/24 198.51.100.0/24',
+  );
+  assert.equal(status, 0, err);
+  assert.match(
+    err,
+    /lets 2 hosts named db-\.\.\. join from 192\.0\.2\.0\/24 or 198\.51\.100\.0\/24 within 1h; each of alpha, beta counts: at most 2 by each admitter that cannot see what the others admit, 4 in all with the 2 of now/,
+  );
+  const sent = served.agent.tokenRequests.at(-1);
+  assert.deepEqual(
+    [sent?.count, sent?.vnis, sent?.underlay],
+    ['each', [1, 7], ['192.0.2.0/24', '198.51.100.0/24']],
+  );
+  assert.match((await weft('token create --name db-1')).err, /lets one host named db-1 join/);
+  assert.equal((await weft('token create --count some')).status, 2);
+  assert.equal((await weft('token create --name -x')).status, 2);
+});
+
+test('admitters are given the right, listed, and lose it again', async () => {
+  assert.equal((await weft('admitter add beta')).err, 'weft: beta may admit others\n');
+  assert.match((await weft('admitter add delta')).err, /delta may admit others as soon as it is back/);
+  const list = await weft('admitter list');
+  assert.match(list.out, /^alpha \(this host\) +alive +yes +2 +2027-01-15T08:00:00\.000Z +holds the root$/m);
+  assert.match(list.out, /^beta +alive +yes /m);
+  assert.match(list.out, /^delta +dead +no .* is handed the right when it is back$/m);
+  assert.equal(JSON.parse((await weft('admitter list --json')).out).admitters.length, 4);
+  const removed = await weft('admitter remove beta');
+  assert.match(removed.err, /beta may admit nobody any more; 1 certificate of it stays good; put out: omega/);
+  assert.equal((await weft('admitter remove beta')).status, 4);
+  assert.equal((await weft('admitter add nobody')).status, 5);
 });
 
 test('token create --out writes a file that only its owner reads, and never over another', async () => {

@@ -4,6 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../agent/clock.ts';
 import type {
+  AdmitterChange,
+  AdmitterRequest,
+  AdmittersReport,
+  TokenReport,
+  TokenRequest,
+} from '../../agent/control/admission-types.ts';
+import type {
   AgentView,
   CaptureLoss,
   CaptureRecord,
@@ -22,8 +29,6 @@ import type {
   RevocationsReport,
   RevokeRequest,
   StatusReport,
-  TokenReport,
-  TokenRequest,
   TraceReport,
   TraceRequest,
   VtepReport,
@@ -107,6 +112,9 @@ export const SNAPSHOT: MetricsSnapshot = {
   configReadSec: 1_790_000_000,
   revocations: [{ kind: 'node', count: 2 }],
   joinTokens: [{ state: 'open', count: 1 }],
+  admissionRequests: { admitted: 2, tokenExpired: 1 },
+  admissionOveruse: 0,
+  admitters: 1,
 };
 
 export class FakeAgent implements AgentView {
@@ -151,6 +159,7 @@ export class FakeAgent implements AgentView {
       endpoint: '192.0.2.1:7947',
       peers: { up: 1, total: 2 },
       members: { alive: 3, total: 3 },
+      admitter: true,
       offloads: [
         { name: 'tso', on: true, why: null },
         { name: 'gso', on: false, why: 'switched off by offload.gso' },
@@ -198,7 +207,8 @@ export class FakeAgent implements AgentView {
 
   members(): MembersReport {
     const alpha = { address: '10.80.0.1/24', endpoint: '192.0.2.1:7947', nodeId: NODE_ID };
-    return { v: 1, members: [{ ...alpha, name: 'alpha', state: 'alive', incarnation: 4, self: true }] };
+    const self = { self: true, admitter: true };
+    return { v: 1, members: [{ ...alpha, name: 'alpha', state: 'alive', incarnation: 4, ...self }] };
   }
 
   fdb(): FdbReport {
@@ -214,7 +224,17 @@ export class FakeAgent implements AgentView {
   async createToken(request: TokenRequest): Promise<TokenReport> {
     this.tokenRequests.push(request);
     const { uses, namePrefix, allow, ttlMs } = request;
-    const limits = { uses, namePrefix, allow, expiresAt: 1_700_000_000_000 + ttlMs, vnis: [1] };
+    const { name, count, underlay } = request;
+    const limits = {
+      uses,
+      namePrefix,
+      allow,
+      expiresAt: 1_700_000_000_000 + ttlMs,
+      vnis: [1],
+      name,
+      underlay,
+    };
+    const admitters = count === 'each' ? ['alpha', 'beta'] : ['alpha'];
     return {
       v: 1,
       token: 'weft1_abcdefgh',
@@ -222,6 +242,7 @@ export class FakeAgent implements AgentView {
       ...limits,
       seeds: ['192.0.2.1:7947'],
       admitter: 'alpha',
+      ...{ count, admitters, bound: uses * admitters.length, nodeLifeMs: 2_592_000_000 },
     };
   }
 
@@ -267,6 +288,29 @@ export class FakeAgent implements AgentView {
 
   revocations(): RevocationsReport {
     return { v: 1, revocations: this.revoked.map(({ v: _, hosts: __, ...facts }) => facts) };
+  }
+
+  /** Names of those that were given the right; bounded by the test. */
+  readonly granted = new Set<string>();
+
+  admitters(): AdmittersReport {
+    const facts = { nodeId: NODE_ID, state: 'alive', pending: null, expiresAt: 1_800_000_000_000 } as const;
+    const alpha = { ...facts, name: 'alpha', self: true, root: true, admits: true, certified: 2 };
+    const others = [...this.granted].map((name) => ({ ...alpha, name, self: false, root: false }));
+    const waiting = { ...alpha, name: 'delta', self: false, root: false, admits: false, certified: 0 };
+    return { v: 1, admitters: [alpha, ...others, { ...waiting, state: 'dead', pending: 'add' }] };
+  }
+
+  async addAdmitter({ name }: AdmitterRequest): Promise<AdmitterChange> {
+    if (name === 'nobody') throw new WeftError('E_NOT_FOUND', "there is no member 'nobody'");
+    this.granted.add(name);
+    const delivered = name !== 'delta';
+    return { v: 1, name, nodeId: NODE_ID, admits: true, delivered, kept: 0, hosts: [] };
+  }
+
+  async removeAdmitter({ name }: AdmitterRequest): Promise<AdmitterChange> {
+    if (!this.granted.delete(name)) throw new WeftError('E_REFUSED', `host ${name} is no admitter`);
+    return { v: 1, name, nodeId: NODE_ID, admits: false, delivered: true, kept: 1, hosts: ['omega'] };
   }
 
   health(): HealthReport {

@@ -84,6 +84,7 @@ const STATUS: StatusReport = {
   endpoint: '192.0.2.1:7947',
   peers: { up: 1, total: 1 },
   members: { alive: 2, total: 2 },
+  admitter: true,
   offloads: [],
   workers: 1,
   rights: { user: 0, capabilities: ['NET_ADMIN'], bounded: true, noNewPrivileges: true, coreDumps: false },

@@ -58,7 +58,7 @@ test('the same request again gets the same bytes and no new slot, even after the
   world.clock.pass(2 * HOUR_MS);
   world.restart();
   assert.deepEqual(world.send(token, first.request).reply, first.reply);
-  assert.equal(world.log.usesOf(toHex(token.cert.id)), 1);
+  assert.equal(world.log.usesOf(toHex(token.cert.id)).length, 1);
 });
 
 test('the row is on disk before there is an answer, and without it nobody is admitted', () => {
@@ -119,7 +119,10 @@ test('a token that no root signed is refused', () => {
   const bytes = good.cert.record.bytes;
   for (const at of [6, 40, 80, bytes.length - 1]) {
     const { bytes: request, keys } = world.request(good);
-    const outcome = world.admitter.handle(flipped(bytes, at), request, keys.dh.publicKey);
+    const outcome = world.admitter.handle(flipped(bytes, at), request, {
+      dhPk: keys.dh.publicKey,
+      fromIp: world.fromIp,
+    });
     assert.equal(outcome.refused, 'wrongMesh');
   }
 });
@@ -129,7 +132,7 @@ test('a request that the token did not sign, or that another host sends, is refu
   const token = world.token();
   assert.equal(world.ask(token, { signWith: new Uint8Array(32).fill(7) }).refused, 'tokenSignature');
   const { bytes } = world.request(token);
-  const stranger = new Uint8Array(32).fill(9);
+  const stranger = { dhPk: new Uint8Array(32).fill(9), fromIp: world.fromIp };
   assert.equal(world.admitter.handle(token.cert.record.bytes, bytes, stranger).refused, 'tokenSignature');
   assert.equal(world.log.rows().length, 0);
 });
@@ -298,7 +301,10 @@ test('garbage and mangled requests are answered with a refusal and admit nobody'
   const token = world.token();
   const good = world.request(token);
   const handle = (cert: Uint8Array, request: Uint8Array) => {
-    const outcome = world.admitter.handle(cert, request, good.keys.dh.publicKey);
+    const outcome = world.admitter.handle(cert, request, {
+      dhPk: good.keys.dh.publicKey,
+      fromIp: world.fromIp,
+    });
     assert.ok(outcome.refused !== null && outcome.admitted === null);
   };
   fc.assert(

@@ -33,7 +33,8 @@ function joined(name = 'mesh') {
   const cert = host.cert as ReadNodeCert;
   const issuer = world.self.record.bytes;
   const ask = (of = cert, peerId = cert.nodeIdHex) => {
-    const parts = { trust: world.trust, self: world.self, signSecretKey: world.mesh.keys.sign.secretKey };
+    const signSecretKey = world.mesh.keys.sign.secretKey;
+    const parts = { trust: world.trust, self: world.self, signSecretKey, rootSecretKey: null };
     const request = { ask: ASK, cert: of.record.bytes, admitter: issuer };
     const reply = decodeAdmissionReply(renew(parts, peerId, request));
     assert.ok(reply);

@@ -6,6 +6,7 @@ import { Admitter, type MeshView } from '../../agent/identity/admitter.ts';
 import { createMesh, type Genesis, type NodeKeys, newNodeKeys } from '../../agent/identity/genesis.ts';
 import { type NodeAddress, parseNodeCert, type ReadNodeCert } from '../../agent/identity/node-cert.ts';
 import { signNodeRequest } from '../../agent/identity/node-request.ts';
+import { ReceiptBook } from '../../agent/identity/receipt-book.ts';
 import { hash, signingKeyPair, sodiumReady, utf8 } from '../../agent/identity/sodium.ts';
 import { createToken, type NewToken, parseToken, type Token } from '../../agent/identity/token.ts';
 import { TrustStore } from '../../agent/identity/trust-store.ts';
@@ -58,7 +59,10 @@ export function flipped(bytes: Uint8Array, at: number, mask = 1): Uint8Array {
 }
 
 export class MemoryFile implements AppendFile {
-  readonly path = '/state/admissions.log';
+  readonly path: string;
+  constructor(path = '/state/admissions.log') {
+    this.path = path;
+  }
   text = '';
   /** What happened, in order. */
   readonly events: string[] = [];
@@ -101,8 +105,13 @@ export class World {
     ips: ['10.80.0.1'],
     released: '',
   };
+  readonly receiptFile = new MemoryFile('/state/receipts.log');
+  /** What other admitters gave, as this one has heard. */
+  receipts: ReceiptBook;
   log: AdmissionLog;
   admitter: Admitter;
+  /** Where the seed sees joiners. */
+  fromIp = '192.0.2.20';
 
   constructor(name = 'mesh', address = { ip: '10.80.0.1', length: 24 }) {
     this.rng = seededRng(name);
@@ -112,6 +121,7 @@ export class World {
     const self = parseNodeCert(this.mesh.cert, this.mesh.meshId);
     if (self === null) throw new Error('the first certificate does not parse');
     this.self = self;
+    this.receipts = new ReceiptBook(this.receiptFile, this.mesh.meshId, this.clock);
     [this.log, this.admitter] = this.restarted();
   }
 
@@ -127,12 +137,15 @@ export class World {
       keyHolder: (signPk) => (this.held.keys.includes(Buffer.from(signPk).toString('hex')) ? 'other' : null),
       addressInUse: (_vni, ip) => this.held.ips.includes(ip),
       isReleased: (nodeId) => this.held.released === nodeId,
+      usesOf: (tokenId) => this.receipts.usesOf(tokenId),
+      receiptOf: (nodeId) => this.receipts.of(nodeId),
     };
     const { trust, clock } = this;
     return [log, new Admitter({ trust, self: () => self, signSecretKey, log, view, clock })];
   }
 
   restart(): void {
+    this.receipts = new ReceiptBook(this.receiptFile, this.mesh.meshId, this.clock);
     [this.log, this.admitter] = this.restarted();
   }
 
@@ -166,6 +179,7 @@ export class World {
       vnis: [VNI],
       caps: 0,
       nodeLifeSec: (30 * DAY_MS) / 1000,
+      underlay: [],
       ...limits,
     };
     return createToken(options, this.rng).text;
@@ -202,7 +216,10 @@ export class World {
   }
 
   send(token: Token, request: { readonly bytes: Uint8Array; readonly keys: NodeKeys }) {
-    const outcome = this.admitter.handle(token.cert.record.bytes, request.bytes, request.keys.dh.publicKey);
+    const outcome = this.admitter.handle(token.cert.record.bytes, request.bytes, {
+      dhPk: request.keys.dh.publicKey,
+      fromIp: this.fromIp,
+    });
     const answer = decodeAdmissionReply(outcome.reply) as AdmissionReply;
     return {
       refused: outcome.refused,

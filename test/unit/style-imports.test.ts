@@ -13,7 +13,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/identity': [],
   'agent/session': ['agent/identity/sodium.ts'],
   'agent/config': [],
-  'agent/cli': ['agent/control/api-types.ts', 'agent/config/', 'agent/host/'],
+  'agent/cli': [
+    'agent/control/api-types.ts',
+    'agent/control/admission-types.ts',
+    'agent/config/',
+    'agent/host/',
+  ],
   'agent/host': ['tun-tap'],
   'agent/control': ['tun-tap'],
   'agent/peer': ['tun-tap', 'agent/identity/', 'gossip/index.ts'],

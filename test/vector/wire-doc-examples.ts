@@ -32,6 +32,7 @@ export const EXAMPLES: Readonly<Record<string, Uint8Array>> = {
   'node-cert': records.nodeCert,
   'node-request': records.nodeRequest,
   'node-state': records.nodeState,
+  'grant-end': records.grantEnd,
   refused: records.refused,
   suspicion: gossip.suspicion,
   'gossip-box': gossip.box,

@@ -4,6 +4,7 @@ import { CAP, NO_ISSUER, parseNodeCert, signNodeCert } from '../../agent/identit
 import { signNodeRequest } from '../../agent/identity/node-request.ts';
 import { signNodeState } from '../../agent/identity/node-state.ts';
 import { parsePolicy, signPolicy } from '../../agent/identity/policy.ts';
+import { signRevocation } from '../../agent/identity/revocation.ts';
 import { hash, utf8 } from '../../agent/identity/sodium.ts';
 import { createToken } from '../../agent/identity/token.ts';
 import {
@@ -98,6 +99,7 @@ export const token = createToken(
     vnis: [VNI],
     caps: 0,
     nodeLifeSec: (30 * DAY_MS) / 1000,
+    underlay: [],
     seeds: [
       {
         ip: '192.0.2.10',
@@ -112,6 +114,21 @@ export const token = createToken(
   fixedRng('token'),
 );
 export const tokenCert = token.cert.record.bytes;
+
+/** The root ends beta's right to admit, and keeps one certificate. */
+export const grantEnd = signRevocation(
+  {
+    kind: 'grant',
+    target: beta.id,
+    timeMs: NOW_MS,
+    label: beta.name,
+    reason: '',
+    keep: [some('kept', 16)],
+    grant: { generation: 2, part: 1, parts: 1 },
+  },
+  meshId,
+  { secretKey: root.secretKey, cert: null },
+);
 
 export const nodeRequest = signNodeRequest(
   {

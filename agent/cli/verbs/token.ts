@@ -1,9 +1,9 @@
 /** `weft token create`: a secret that lets other hosts join. stdout holds the token alone, so that it can be piped. */
 import { open } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import type { TokenReport, TokenRequest, TokenRight } from '../../control/api-types.ts';
+import type { TokenCount, TokenReport, TokenRequest, TokenRight } from '../../control/admission-types.ts';
 import { WeftError } from '../../errors.ts';
-import { duration, labelPrefix, wholeNumber } from '../arguments.ts';
+import { duration, label, labelPrefix, wholeNumber, wholeNumbers } from '../arguments.ts';
 import type { Context } from '../context.ts';
 import { formatAge } from '../print.ts';
 
@@ -11,7 +11,11 @@ interface Flags {
   readonly ttl: number;
   readonly uses: number;
   readonly namePrefix?: string;
+  readonly name?: string;
   readonly segment?: string;
+  readonly vni?: readonly number[];
+  readonly count: TokenCount;
+  readonly underlay?: readonly string[];
   readonly nodeLife?: number;
   readonly allow?: readonly TokenRight[];
   readonly seed?: readonly string[];
@@ -30,7 +34,8 @@ export function addToken(program: Command, context: Context): void {
     .summary('sign a token')
     .description(
       'Sign a token and print it. Whoever holds it can join until it expires or is used up: hand it over as a secret. ' +
-        'This host counts its uses, so it must be reachable while others join.',
+        'This host counts its uses, so it must be reachable while others join; or, with --count each, every admitter counts for ' +
+        'itself and any of them will do.',
     )
     .addOption(
       new Option('--ttl <duration>', 'how long it is valid: 90s, 15m, 1h, 7d')
@@ -39,7 +44,28 @@ export function addToken(program: Command, context: Context): void {
     )
     .option('--uses <count>', 'how many hosts may join with it', wholeNumber(1, 10_000), 1)
     .option('--name-prefix <prefix>', 'what names of joining hosts must start with', labelPrefix)
-    .option('--segment <segment>', 'segment (name or VNI) that it opens; default: the only one')
+    .addOption(new Option('--name <name>', 'the one name that the joining host must have').argParser(label))
+    .option('--segment <segment>', 'segment (VNI) that it opens; default: that of this host')
+    .addOption(
+      new Option('--vni <vni...>', 'segments that it opens, by number, at most 8').argParser(
+        wholeNumbers(0, 0xffffff),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--count <who>',
+        'who counts its uses: strict, this host, exactly; each, every admitter for itself, so that those that do not see each other ' +
+          'let in as many hosts each',
+      )
+        .choices(['strict', 'each'])
+        .default('strict'),
+    )
+    .addOption(
+      new Option(
+        '--underlay <network...>',
+        'underlay networks that joining hosts must come from, as the host that they ask sees them: 192.0.2.0/24',
+      ),
+    )
     .addOption(
       new Option(
         '--node-life <duration>',
@@ -65,7 +91,11 @@ export function addToken(program: Command, context: Context): void {
         ttlMs: flags.ttl,
         uses: flags.uses,
         namePrefix: flags.namePrefix ?? null,
+        name: flags.name ?? null,
         segment: flags.segment ?? null,
+        vnis: flags.vni ?? [],
+        count: flags.count,
+        underlay: flags.underlay ?? [],
         allow: flags.allow ?? [],
         nodeLifeMs: flags.nodeLife ?? null,
         seeds: flags.seed ?? [],
@@ -79,10 +109,23 @@ export function addToken(program: Command, context: Context): void {
 
 function limitsOf(report: TokenReport, ttlMs: number, file: string | undefined): string {
   const hosts = report.uses === 1 ? 'one host' : `${report.uses} hosts`;
-  const names = report.namePrefix === null ? '' : ` named ${report.namePrefix}...`;
+  const names =
+    report.name !== null
+      ? ` named ${report.name}`
+      : report.namePrefix === null
+        ? ''
+        : ` named ${report.namePrefix}...`;
+  const from = report.underlay.length === 0 ? '' : ` from ${report.underlay.join(' or ')}`;
   const rights = report.allow.length === 0 ? '' : ` with the right ${report.allow.join(', ')}`;
   const where = file === undefined ? 'token' : `token in ${file}`;
-  return `${where} lets ${hosts}${names} join within ${formatAge(ttlMs)}${rights}; ${report.admitter} counts; keep it secret`;
+  return `${where} lets ${hosts}${names} join${from} within ${formatAge(ttlMs)}${rights}; ${whoCounts(report)}; keep it secret`;
+}
+
+/** Who counts, and how many hosts that can become. */
+function whoCounts({ admitter, admitters, count, uses, bound }: TokenReport): string {
+  if (count === 'strict') return `${admitter} counts`;
+  const each = `at most ${uses} by each admitter that cannot see what the others admit`;
+  return `each of ${admitters.join(', ')} counts: ${each}, ${bound} in all with the ${admitters.length} of now`;
 }
 
 /** Never overwrites: the file may be another token that is still good. */
