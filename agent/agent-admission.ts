@@ -5,49 +5,80 @@
 import type { Logger } from 'pino';
 import type { GossipNode } from '../gossip/index.ts';
 import type { JoinAsk } from './agent-forward.ts';
-import { isReleased, keyHolder } from './agent-view.ts';
+import { isReleased } from './agent-view.ts';
+import type { Clock } from './clock.ts';
 import type { EventRing } from './control/event-ring.ts';
 import type { AdmissionRow } from './identity/admission-log.ts';
 import { encodeRefused, REFUSAL, type RefusalCode } from './identity/admission-reply.ts';
 import type { Admitter, MeshView } from './identity/admitter.ts';
+import type { ReadNodeCert } from './identity/node-cert.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import type { ReceiptBook } from './identity/receipt-book.ts';
-import { equalBytes, fromHex } from './identity/sodium.ts';
+import { equalBytes, fromHex, toHex } from './identity/sodium.ts';
 import { parseTokenCert } from './identity/token.ts';
-import type { PeerTable } from './peer/peer-table.ts';
+import type { GossipTrust } from './peer/gossip-trust.ts';
 
-/** @param gossip asked only while the agent runs: it is built after this */
-export function admittersView(
-  identity: NodeIdentity,
-  peers: PeerTable,
-  receipts: ReceiptBook,
-  gossip: () => GossipNode,
-): MeshView {
+export interface ViewParts {
+  readonly identity: NodeIdentity;
+  readonly trust: GossipTrust;
+  readonly receipts: ReceiptBook;
+  readonly clock: Clock;
+  /** Asked only while the agent runs: it is built after this. */
+  readonly gossip: () => GossipNode;
+}
+
+/** What is in use is read again after this. */
+const FRESH_MS = 20;
+
+/** Names, keys and addresses by who has them; bounded by the members and receipts that are kept. */
+const indexOf = (certs: readonly ReadNodeCert[]) => ({
+  names: new Map(certs.map(({ name, nodeIdHex }) => [name, nodeIdHex])), // bounded by the members
+  keys: new Map(
+    // bounded by the members
+    certs.flatMap(({ signPk, dhPk, nodeIdHex }) =>
+      [signPk, dhPk].map((key): [string, string] => [toHex(key), nodeIdHex]),
+    ),
+  ),
+  addresses: new Set(
+    // bounded by the members
+    certs.flatMap(({ addresses }) => addresses.map((a) => `${a.vni} ${a.prefix.ip}`)),
+  ),
+});
+
+/** What a host may not be given because somebody has it: also somebody who is off, or was let in and has not been met yet. */
+export function admittersView({ identity, trust, receipts, clock, gossip }: ViewParts): MeshView {
   // Whom the mesh put out holds nothing any more.
   const isGone = (nodeId: string): boolean =>
     identity.trust.revocations.holds('node', fromHex(nodeId)) ||
     isReleased(gossip(), identity.meshId, nodeId);
-  /** Hosts that another admitter let in and that have not been met yet. */
-  const onTheWay = () =>
-    receipts
-      .all()
-      .filter((cert) => cert.expiresMs > identity.trust.nowMs() && peers.byId(cert.nodeIdHex) === undefined)
-      .filter((cert) => identity.trust.verifyNodeCert(cert.record.bytes, null).ok && !isGone(cert.nodeIdHex));
+  /** Hosts whose certificate is good, other than this one. */
+  const holders = (): ReadNodeCert[] => {
+    const members = gossip()
+      .swim.members()
+      .flatMap(({ record }) => trust.knownCert(record.credential) ?? []);
+    const now = identity.trust.nowMs();
+    const heard = [...receipts.all(), ...identity.trust.knownAdmitters()].filter(
+      (cert) => cert.expiresMs > now && identity.trust.verifyNodeCert(cert.record.bytes, null).ok,
+    );
+    return [...members, ...heard].filter(({ nodeIdHex }) => !isGone(nodeIdHex));
+  };
+  let read = indexOf([]);
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  /** Read once for a decision, which asks for one address after another. */
+  const held = (): ReturnType<typeof indexOf> => {
+    const now = clock.monotonicMs();
+    if (now - readAtMs <= FRESH_MS) return read;
+    readAtMs = now;
+    read = indexOf(holders());
+    return read;
+  };
   return {
     nameHolder: (name) =>
-      name === identity.cert.name
-        ? identity.cert.nodeIdHex
-        : (peers.members().find((p) => p.name === name)?.id ??
-          onTheWay().find((cert) => cert.name === name)?.nodeIdHex ??
-          null),
-    keyHolder: (signPk, dhPk) =>
-      keyHolder(peers, signPk, dhPk) ??
-      onTheWay().find((cert) => equalBytes(cert.signPk, signPk) || equalBytes(cert.dhPk, dhPk))?.nodeIdHex ??
-      null,
+      name === identity.cert.name ? identity.cert.nodeIdHex : (held().names.get(name) ?? null),
+    keyHolder: (signPk, dhPk) => held().keys.get(toHex(signPk)) ?? held().keys.get(toHex(dhPk)) ?? null,
     addressInUse: (vni, ip) =>
       identity.cert.addresses.some((a) => a.vni === vni && a.prefix.ip === ip) ||
-      peers.members().some((p) => p.address?.split('/')[0] === ip) ||
-      onTheWay().some(({ addresses }) => addresses.some((a) => a.vni === vni && a.prefix.ip === ip)),
+      held().addresses.has(`${vni} ${ip}`),
     isReleased: isGone,
     usesOf: (tokenId) => receipts.usesOf(tokenId),
     receiptOf: (nodeId) => receipts.of(nodeId),

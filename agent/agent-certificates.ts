@@ -61,7 +61,7 @@ export class Certificates {
 
   /** @throws WeftError E_STATE when a file is damaged */
   constructor(parts: CertificatesParts) {
-    const { identity, state, peers, clock, log, events } = parts;
+    const { identity, state, trust, clock, log, events } = parts;
     this.#p = parts;
     this.admissions = new AdmissionLog(state.appendFile(STATE_FILE.admissions), clock);
     this.receiptBook = new ReceiptBook(state.appendFile(STATE_FILE.receipts), identity.meshId, clock);
@@ -70,7 +70,11 @@ export class Certificates {
       self: () => identity.cert,
       signSecretKey: identity.keys.sign.secretKey,
       log: this.admissions,
-      view: admittersView(identity, peers, this.receiptBook, () => this.#parts.gossip),
+      view: admittersView({
+        ...{ identity, trust, clock },
+        receipts: this.receiptBook,
+        gossip: () => this.#parts.gossip,
+      }),
       clock,
     });
     this.#deciding = new Admissions({

@@ -54,7 +54,6 @@ import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
-import { toHex } from './identity/sodium.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import type { VtepBook } from './peer/vtep-book.ts';
@@ -399,11 +398,4 @@ export class LiveView implements AgentView {
 export function isReleased(gossip: GossipNode, meshId: Uint8Array, nodeId: string): boolean {
   const member = gossip.swim.member(nodeId);
   return member !== undefined && parseNodeState(member.record.bytes, meshId)?.status === 'released';
-}
-
-/** The node id that holds a key, as membership knows; null if nobody does. */
-export function keyHolder(peers: PeerTable, signPk: Uint8Array, dhPk: Uint8Array): string | null {
-  const sign = toHex(signPk);
-  const dh = toHex(dhPk);
-  return peers.members().find((p) => toHex(p.signPk) === sign || toHex(p.dhPk) === dh)?.id ?? null;
 }

@@ -1,19 +1,14 @@
 /**
  * The right to admit, as certificates: a root signs one with the right for a member, with everything else as it was, or an
  * admitter one without it once the root has ended the right. The member is handed it inside its session (lane 15, kind
- * request) and needs to ask for nothing. Called by agent-admitters.ts. Never throws on input.
+ * request) as a pair (identity/cert-pair.ts) and needs to ask for nothing. Called by agent-admitters.ts. Never throws on input.
  *
- *    0       1                 ...
- *   +-------+-----------------+-----------------------------+
- *   | 3     | block NodeCert  | block issuer's certificate  |   empty when a root signed
- *   +-------+-----------------+-----------------------------+
- *
- * The first byte says what the message is about: 3 is a grant (1: identity/forwarded.ts, 2: identity/renewal.ts). There is no
+ * The first byte of a message says what it is about: 3 is a grant (1: identity/forwarded.ts, 2: identity/renewal.ts). There is no
  * answer: the member's own record shows which certificate it has.
  */
-import { ByteReader, ByteWriter } from './bytes.ts';
+import { type CertPair, decodeCertPair, encodeCertPair } from './cert-pair.ts';
 import { ADMITTER_LIFE_MS, BACKDATE_MS } from './genesis.ts';
-import { CAP, MAX_NODE_CERT_BYTES, NO_ISSUER, type ReadNodeCert, signNodeCert } from './node-cert.ts';
+import { CAP, NO_ISSUER, type ReadNodeCert, signNodeCert } from './node-cert.ts';
 import { equalBytes } from './sodium.ts';
 import type { TrustStore } from './trust-store.ts';
 
@@ -22,21 +17,9 @@ const GRANT = 3;
 /** Whether a message of a member is about the right to admit. */
 export const isGrant = (body: Uint8Array): boolean => body[0] === GRANT;
 
-export interface GrantOffer {
-  readonly cert: Uint8Array;
-  /** Empty when a root signed. */
-  readonly issuer: Uint8Array;
-}
+export const encodeGrantOffer = (offer: CertPair): Uint8Array => encodeCertPair(GRANT, offer);
 
-export const encodeGrantOffer = ({ cert, issuer }: GrantOffer): Uint8Array =>
-  new ByteWriter().u8(GRANT).block(cert).block(issuer).finish();
-
-export function decodeGrantOffer(bytes: Uint8Array): GrantOffer | null {
-  const r = new ByteReader(bytes);
-  if (r.u8() !== GRANT) return null;
-  const offer = { cert: r.block(MAX_NODE_CERT_BYTES), issuer: r.block(MAX_NODE_CERT_BYTES) };
-  return r.done ? offer : null;
-}
+export const decodeGrantOffer = (bytes: Uint8Array): CertPair | null => decodeCertPair(GRANT, bytes);
 
 export interface GrantParts {
   readonly trust: TrustStore;
@@ -78,7 +61,7 @@ export function sameBut(a: ReadNodeCert, b: ReadNodeCert, caps: number): boolean
  * Why a member does not take the certificate that it was handed; null when it does. Only the right to admit may change: it comes
  * from a root's signature alone, and goes only when a root has ended it, so that no admitter takes it from another.
  */
-export function problemOfOffer(trust: TrustStore, held: ReadNodeCert, offer: GrantOffer): string | null {
+export function problemOfOffer(trust: TrustStore, held: ReadNodeCert, offer: CertPair): string | null {
   const verdict = trust.verifyNodeCert(offer.cert, offer.issuer);
   if (!verdict.ok) return verdict.reason;
   const { cert } = verdict;

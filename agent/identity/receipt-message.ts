@@ -3,18 +3,17 @@
  * reply) says that it came. It is believed for its signature, not for who brings it. Called by agent-receipts.ts. Never throws on
  * input.
  *
+ * The receipt is a pair (identity/cert-pair.ts), the answer:
+ *
  *    0       1
- *   +-------+-----------------+-----------------------------+
- *   | 4     | block NodeCert  | block issuer's certificate  |   receipt
- *   +-------+-----------------+-----------------------------+
  *   +-------+------------------------+
- *   | 4     | certificate id[16]     |                          answer
+ *   | 4     | certificate id[16]     |
  *   +-------+------------------------+
  *
  * The first byte says what the message is about: 4 is a receipt.
  */
 import { ByteReader, ByteWriter } from './bytes.ts';
-import { MAX_NODE_CERT_BYTES } from './node-cert.ts';
+import { type CertPair, decodeCertPair, encodeCertPair } from './cert-pair.ts';
 
 const RECEIPT = 4;
 const ID_BYTES = 16;
@@ -22,20 +21,9 @@ const ID_BYTES = 16;
 /** Whether a message of a member is about an admission that another admitter gave. */
 export const isReceipt = (body: Uint8Array): boolean => body[0] === RECEIPT;
 
-export interface ReceiptMessage {
-  readonly cert: Uint8Array;
-  readonly issuer: Uint8Array;
-}
+export const encodeReceipt = (receipt: CertPair): Uint8Array => encodeCertPair(RECEIPT, receipt);
 
-export const encodeReceipt = ({ cert, issuer }: ReceiptMessage): Uint8Array =>
-  new ByteWriter().u8(RECEIPT).block(cert).block(issuer).finish();
-
-export function decodeReceipt(bytes: Uint8Array): ReceiptMessage | null {
-  const r = new ByteReader(bytes);
-  if (r.u8() !== RECEIPT) return null;
-  const receipt = { cert: r.block(MAX_NODE_CERT_BYTES), issuer: r.block(MAX_NODE_CERT_BYTES) };
-  return r.done ? receipt : null;
-}
+export const decodeReceipt = (bytes: Uint8Array): CertPair | null => decodeCertPair(RECEIPT, bytes);
 
 export const encodeReceiptAnswer = (certId: Uint8Array): Uint8Array =>
   new ByteWriter().u8(RECEIPT).bytes(certId.subarray(0, ID_BYTES)).finish();

@@ -176,6 +176,11 @@ export class TrustStore {
     return (cert.caps & CAP.admit) !== 0 && this.revocations.grantEnd(cert).length === 0;
   }
 
+  /** Certificates with the right to admit that were ever seen and verified, good or not. */
+  knownAdmitters(): readonly ReadNodeCert[] {
+    return [...this.#admitters.values()];
+  }
+
   /** The certificate with which an admitter signed this one, if it was ever seen; none for what a root signed. */
   issuerOf(cert: ReadNodeCert): ReadNodeCert | null {
     return this.#admitters.get(toHex(cert.issuerId)) ?? null;

@@ -6,7 +6,14 @@ import { parseToken } from '../../agent/identity/token.ts';
 import { nodeCommand } from '../../agent/lab/command.ts';
 import { Probe } from '../../agent/lab/probe-client.ts';
 import type { Mesh } from '../netns/mesh.ts';
-import type { ForgedMember, JoinAttempt, SealedFrames, StolenMember, Target } from './rogue.ts';
+import type {
+  CertifiedMember,
+  ForgedMember,
+  JoinAttempt,
+  SealedFrames,
+  StolenMember,
+  Target,
+} from './rogue.ts';
 
 const PROGRAM = nodeCommand('./rogue.ts', import.meta.url);
 
@@ -25,6 +32,11 @@ export class Attacker {
   /** With a certificate that the token's key signed. */
   asForged(options: ForgedMember): Promise<boolean> {
     return this.#probe.ask<boolean>('asForged', options);
+  }
+
+  /** As a host of its own, with a certificate that a stolen admitter's key signed. */
+  asCertified(options: CertifiedMember): Promise<boolean> {
+    return this.#probe.ask<boolean>('asCertified', options);
   }
 
   seal(options: SealedFrames): Promise<number> {

@@ -40,6 +40,15 @@ export interface ForgedMember {
   readonly waitMs: number;
 }
 
+/** What a thief of an admitter's state writes into the certificate of a host of its own. */
+export interface CertifiedMember extends StolenMember {
+  readonly name: string;
+  readonly caps: number;
+  readonly vnis?: readonly number[];
+  /** Added to the times of the certificate. */
+  readonly shiftMs?: number;
+}
+
 export interface SealedFrames {
   readonly plaintexts: readonly Uint8Array[];
 }
@@ -101,6 +110,49 @@ const believe =
     if (cert === null) return { ok: false, reason: 'no certificate' };
     return { ok: true, value: { id: cert.nodeIdHex, dhPk, signPk: cert.signPk } };
   };
+
+/** A member that a stolen admitter's key certified. */
+function certified(admitter: NodeIdentity, wish: CertifiedMember): SessionOptions {
+  const keys = newNodeKeys(systemRng);
+  const { cert: issuer, certBytes } = admitter;
+  const now = Date.now() + (wish.shiftMs ?? 0);
+  const cert = signNodeCert(
+    {
+      signPk: keys.sign.publicKey,
+      dhPk: keys.dh.publicKey,
+      name: wish.name,
+      caps: wish.caps,
+      tokenId: systemRng.fill(new Uint8Array(16)),
+      slot: 1,
+      issuerId: issuer.record.id.slice(0, 16),
+      requestId: systemRng.fill(new Uint8Array(16)),
+      notBeforeMs: now - 600_000,
+      // A thief that dates back gives the certificate a life that lasts until today.
+      expiresMs: Date.now() + 86_400_000,
+      generation: 1,
+      vnis: wish.vnis ?? issuer.vnis,
+      addresses: [],
+    },
+    admitter.meshId,
+    admitter.keys.sign.secretKey,
+  );
+  const identity = { dhSk: keys.dh.secretKey, dhPk: keys.dh.publicKey, signPk: keys.sign.publicKey };
+  const { policy } = admitter;
+  return {
+    ...base,
+    meshId: admitter.meshId,
+    psk: admitter.psk,
+    identity,
+    resetSecrets: { current: systemRng.fill(new Uint8Array(32)), previous: null },
+    local: () => ({
+      policySeq: policy.seq,
+      policyId: policy.id.slice(0, 16),
+      revocationDigest: new Uint8Array(16),
+      certificates: [cert, certBytes],
+    }),
+    verifyMember: believe(admitter.meshId),
+  };
+}
 
 /** A member that nobody admitted: its certificate is signed with the token's key, back-dated into the token's life. */
 function forged(token: Token): SessionOptions {
@@ -192,6 +244,12 @@ async function asStolen(o: StolenMember): Promise<boolean> {
   );
 }
 
+async function asCertified(o: CertifiedMember): Promise<boolean> {
+  await sodiumReady;
+  const admitter = readIdentity(StateDir.open(o.stateDir), systemClock);
+  return handshake(certified(admitter, o), o.listen, o.victim, o.waitMs);
+}
+
 /** The token's own clock is asked: an attacker does not care that it has expired. */
 async function asForged(o: ForgedMember): Promise<boolean> {
   await sodiumReady;
@@ -246,4 +304,4 @@ async function finish({ stateDir, token, name, listen }: JoinAttempt): Promise<s
   }
 }
 
-serveProbe({ asStolen, asForged, seal, sessionKeys, prepare, finish });
+serveProbe({ asStolen, asForged, seal, sessionKeys, prepare, finish, asCertified });

@@ -98,9 +98,14 @@ test('without the host that holds the root a newcomer joins through the other ad
   await reachable(mesh.host(1).node.namespace, await overlayOf(mesh.host(2)));
   assert.ok(await admittedBy(1, 'host3'));
   assert.equal(await mesh.metric(1, 'weft_admission_requests_total', { result: 'admitted' }), 1);
-  // Exact counting has its price.
+  // A name is held by whoever has it, whichever admitter is asked, and such a refusal takes no use.
   const host = mesh.host(4);
+  for (const name of ['host1', 'host3']) {
+    const taken = ['up', '--token-file', each, '--name', name, '--underlay', host.node.address];
+    assert.match((await host.weft(taken, { timeoutMs: 60_000 })).err, /held by another host/);
+  }
   const args = ['up', '--token-file', strict, '--name', host.name, '--underlay', host.node.address];
+  // Exact counting has its price.
   const refused = await host.weft(args, { timeoutMs: 60_000 });
   assert.match(refused.err, /cannot reach host1, which counts this token/);
 });

@@ -12,6 +12,7 @@ const COLUMNS: readonly Column<MemberReport>[] = [
   { title: 'STATE', cell: (member) => member.state, colour: (member) => COLOUR_OF_STATE[member.state] },
   { title: 'ADDRESS', cell: (member) => orDash(member.address) },
   { title: 'ENDPOINT', cell: (member) => orDash(member.endpoint) },
+  { title: 'ADMITS', cell: (member) => (member.admitter ? 'yes' : '-') },
   { title: 'INCARNATION', cell: (member) => String(member.incarnation), right: true },
   { title: 'NODE', cell: (member) => member.nodeId.slice(0, 16) },
 ];

@@ -36,6 +36,7 @@ function formatStatus(status: StatusReport, coloured: boolean): string {
     ['peers', `${status.peers.up} of ${status.peers.total} up`],
     ['members', `${status.members.alive} of ${status.members.total} alive`],
   ];
+  if (status.admitter) facts.push(['admits', 'other hosts, with tokens of this mesh']);
   for (const { name, why } of status.offloads) if (why !== null) facts.push([`${name} off`, clean(why)]);
   for (const problem of status.problems) facts.push(['problem', paint(clean(problem), 'red', coloured)]);
   for (const warning of status.warnings) facts.push(['warning', paint(clean(warning), 'yellow', coloured)]);
