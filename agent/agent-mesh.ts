@@ -76,7 +76,7 @@ export class Mesh {
 
   constructor(parts: MeshParts) {
     this.#p = parts;
-    const { meshId, rootPk, selfName, clock, sessions, peers, admit } = parts;
+    const { meshId, rootPk, selfName, clock, sessions, admit } = parts;
     this.#pace = new Pace(clock, { fastMs: TICK_MS, slowMs: IDLE_TICK_MS, run: () => this.#tick() });
     this.#forward = new Forward({
       meshId,
@@ -85,7 +85,7 @@ export class Mesh {
       clock,
       rng: systemRng,
       admitters: () => this.admitters(),
-      nameOf: (id) => peers.byId(id)?.name ?? `host ${id.slice(0, 8)}`,
+      nameOf: (id) => this.#certOf(id)?.name ?? `host ${id.slice(0, 8)}`,
       tell: (id, reply, body) => this.tell(id, reply, body),
       answer: (joinId, reply) => this.#carryOut(sessions.reply(clock.monotonicMs(), joinId, reply)),
       decide: admit,
@@ -105,9 +105,14 @@ export class Mesh {
     return sessions.isBusy || this.#forward.isBusy;
   }
 
-  #mayAdmit(id: string): boolean {
+  /** Also of a member that is off, which is no peer then. */
+  #certOf(id: string): ReadNodeCert | null {
     const member = this.#gossip?.swim.member(id);
-    const cert = member === undefined ? null : this.#p.trust.knownCert(member.record.credential);
+    return member === undefined ? null : this.#p.trust.knownCert(member.record.credential);
+  }
+
+  #mayAdmit(id: string): boolean {
+    const cert = this.#certOf(id);
     return cert !== null && this.#p.mayAdmit(cert);
   }
 
