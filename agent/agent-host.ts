@@ -14,7 +14,7 @@ import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
 import { leaveForGood } from './agent-leave.ts';
 import { Mesh } from './agent-mesh.ts';
-import { metricsSnapshot } from './agent-metrics.ts';
+import { metricsSource } from './agent-metrics.ts';
 import { introduce } from './agent-neighbour.ts';
 import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
@@ -362,24 +362,26 @@ export class Agent {
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       rights,
-      metrics: () =>
-        metricsSnapshot({
-          offloads: () => offloads(offloadParts),
-          identity,
-          dataPlane,
-          sessions,
-          gossip,
-          peers,
-          paths,
-          mesh,
-          underlay,
-          gate,
-          certificates,
-          trust,
-          fdbLimit: config.fdb.limit,
-          live,
-          clock,
-        }),
+      metrics: metricsSource({
+        offloads: () => offloads(offloadParts),
+        identity,
+        dataPlane,
+        sessions,
+        gossip,
+        peers,
+        paths,
+        mesh,
+        underlay,
+        gate,
+        certificates,
+        trust,
+        fdbLimit: config.fdb.limit,
+        tapName: tap.name,
+        gossipPort: config.gossipPort,
+        events,
+        live,
+        clock,
+      }),
     });
     const control = await ControlServer.start({
       socketPath: config.socket,

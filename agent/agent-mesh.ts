@@ -207,6 +207,7 @@ export class Mesh {
       reason: 'not heard from yet',
       rttMs: null,
       probeLoss: null,
+      seenAs: null,
       lastHandshakeAtMs: null,
       lastHandshakeWallMs: null,
     });
@@ -403,6 +404,7 @@ export class Mesh {
         if (peer === undefined) return;
         peer.rttMs = o.ms;
         peer.probeLoss = o.loss;
+        peer.seenAs = o.seenAs;
         return;
       case 'joinRequest':
         return this.#forward.joinRequest(o.joinId, { ...o, request: o.body, fromIp: o.from.ip });

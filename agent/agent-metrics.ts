@@ -2,6 +2,7 @@
  * One snapshot of numbers for /metrics, from the workers' counters and the control plane's state. Part of the
  * composition root; read once per scrape.
  */
+import { readFileSync } from 'node:fs';
 import { socketDrops } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
 import type { Certificates } from './agent-certificates.ts';
@@ -9,8 +10,10 @@ import type { Mesh } from './agent-mesh.ts';
 import type { Paths } from './agent-path.ts';
 import type { Live } from './agent-reload.ts';
 import type { Clock } from './clock.ts';
+import type { EventRing } from './control/event-ring.ts';
 import type { HandshakeResult, MetricsSnapshot, PeerMetrics } from './control/metrics-source.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
+import { udpDescriptor } from './host/udp-descriptor.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { REVOCATION_KINDS } from './identity/revocation.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
@@ -32,6 +35,9 @@ export interface MetricsParts {
   readonly trust: GossipTrust;
   readonly offloads: () => readonly { readonly name: string; readonly on: boolean }[];
   readonly fdbLimit: number;
+  readonly tapName: string;
+  readonly gossipPort: number;
+  readonly events: EventRing;
   readonly live: Live;
   readonly clock: Clock;
 }
@@ -82,10 +88,11 @@ function handshakes(p: MetricsParts): { readonly result: HandshakeResult; readon
 
 function joinTokens(p: MetricsParts): MetricsSnapshot['joinTokens'] {
   const now = p.clock.wallMs();
-  const rows = p.certificates.admissions.rows();
+  const expiresMs = new Map(p.certificates.admissions.rows().map((row) => [row.tokenId, row.tokenExpiresMs]));
+  const used = [...expiresMs.values()].filter((ms) => ms > now).length;
   return [
-    { state: 'used', count: rows.filter((row) => row.expiresMs > now).length },
-    { state: 'expired', count: rows.filter((row) => row.expiresMs <= now).length },
+    { state: 'used', count: used },
+    { state: 'expired', count: expiresMs.size - used },
   ];
 }
 
@@ -102,14 +109,49 @@ const revocationCounts = (all: readonly { readonly kind: string }[]): MetricsSna
 
 const dropsOf = (fds: readonly number[]): number => fds.reduce((sum, fd) => sum + socketDrops(fd), 0);
 
-export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
+const messagesOf = (
+  direction: 'transmit' | 'receive',
+  counts: ReadonlyMap<string, number>,
+): MetricsSnapshot['gossipMessages'] => [...counts].map(([type, count]) => ({ direction, type, count }));
+
+/** The kernel's own view of the TAP; this network namespace's, whoever mounted /sys. */
+function tapQueue(name: string): Pick<MetricsSnapshot, 'tapQueueLength' | 'tapQueueDrops'> {
+  const read = (path: string): string | null => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return null;
+    }
+  };
+  const line = read('/proc/thread-self/net/dev')
+    ?.split('\n')
+    .find((text) => text.trim().startsWith(`${name}:`));
+  // Eight columns of receive, then packets, bytes, errors and drops of transmit: from the kernel to the agent.
+  const drops = line
+    ?.slice(line.indexOf(':') + 1)
+    .trim()
+    .split(/\s+/)[11];
+  const length = read(`/sys/class/net/${name}/tx_queue_len`);
+  return {
+    tapQueueDrops: drops === undefined ? null : Number(drops),
+    tapQueueLength: line === undefined || length === null ? null : Number(length),
+  };
+}
+
+/** Call when the sockets are bound; the result gives one snapshot at a time. */
+export function metricsSource(p: MetricsParts): () => MetricsSnapshot {
+  const gossipFd = udpDescriptor(p.gossipPort);
+  return () => snapshot(p, gossipFd);
+}
+
+function snapshot(p: MetricsParts, gossipFd: number | null): MetricsSnapshot {
   const { dataPlane, gossip, mesh } = p;
   const stats = gossip.swim.stats();
   const traffic = gossip.traffic;
   const { local, remote } = dataPlane.fdb();
-  const byVni = new Map<number, number>();
-  for (const e of [...local, ...remote]) {
-    const vni = dataPlane.vniOf(e.segment);
+  const byVni = new Map<number, number>(); // bounded by the segments
+  for (const each of [...local, ...remote]) {
+    const vni = dataPlane.vniOf(each.segment);
     byVni.set(vni, (byVni.get(vni) ?? 0) + 1);
   }
   const total = dataPlane.total.bind(dataPlane);
@@ -168,6 +210,13 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
         bytes: handshake.txBytes,
       },
       {
+        direction: 'receive',
+        path: 'direct',
+        kind: 'handshake',
+        packets: total('receive', 'HANDSHAKE_PACKETS'),
+        bytes: total('receive', 'HANDSHAKE_BYTES'),
+      },
+      {
         direction: 'transmit',
         path: 'direct',
         kind: 'gossip',
@@ -190,6 +239,8 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     ],
     fdbEntries: [...byVni].map(([vni, count]) => ({ vni, count })),
     fdbLimit: p.fdbLimit,
+    fdbLearned: total('receive', 'LEARNED'),
+    fdbNotLearned: total('receive', 'NOT_LEARNED'),
     fdbMoves: total('receive', 'MOVES'),
     fdbFreezes: total('receive', 'FREEZES'),
     fdbFrozen: remote.filter((e) => e.frozenForSec > 0).length,
@@ -200,14 +251,10 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
     tooBigAnswers: total('transmit', 'TOO_BIG_ANSWERS'),
     mssClamped: { transmit: total('transmit', 'MSS_CLAMPED'), receive: total('receive', 'MSS_CLAMPED') },
     handshakes: handshakes(p),
-    handshakesStarted: handshake.txPackets,
+    handshakesStarted: p.sessions.counters.started,
     rekeys: p.sessions.counters.rekeys,
     gossipMembers: stats.members,
-    gossipMessages: [...stats.messages].map(([type, count]) => ({
-      direction: 'transmit' as const,
-      type,
-      count,
-    })),
+    gossipMessages: [...messagesOf('transmit', stats.messages), ...messagesOf('receive', stats.received)],
     gossipProbes: stats.probes,
     gossipProbeFailures: stats.probeFailures,
     gossipSuspicions: [
@@ -223,13 +270,17 @@ export function metricsSnapshot(p: MetricsParts): MetricsSnapshot {
       ...(p.underlay.plainFds.length === 0
         ? []
         : [{ socket: 'plain' as const, count: dropsOf(p.underlay.plainFds) }]),
+      ...(gossipFd === null ? [] : [{ socket: 'gossip' as const, count: dropsOf([gossipFd]) }]),
     ],
+    ...tapQueue(p.tapName),
+    workerChecks: dataPlane.sweeps,
     workerStalls: dataPlane.stalls,
     controlRefused: p.gate.refused,
     configValid: p.live.valid,
     configReadSec: p.live.readAtMs / 1000,
     revocations: revocationCounts(p.identity.trust.revocations.all()),
     identityExpirySec: p.identity.cert.expiresMs / 1000,
+    events: p.events.counts,
     joinTokens: joinTokens(p),
     admissionRequests: p.certificates.counts,
     admissionOveruse: p.certificates.receiptBook.overuse,

@@ -27,6 +27,14 @@ export interface PageParts {
   readonly events: EventsReport;
 }
 
+/** Reasons that have happened, with what they mean. */
+export function explainedDrops(dataPlane: Pick<DataPlane, 'drops'>): DropReport[] {
+  return dataPlane.drops().flatMap(({ direction, reason, count }) => {
+    const why = DROP_TABLE[dropByLabel(reason)]?.why ?? '';
+    return count === 0 ? [] : [{ direction, reason, count, why }];
+  });
+}
+
 export function pageReport({ at, status, peers, members, dataPlane, events }: PageParts): PageReport {
   return {
     v: 1,
@@ -34,10 +42,7 @@ export function pageReport({ at, status, peers, members, dataPlane, events }: Pa
     status,
     peers: peers.slice(0, MAX_PAGE_ROWS),
     members: members.slice(0, MAX_PAGE_ROWS),
-    drops: dataPlane.drops().flatMap(({ direction, reason, count }): DropReport[] => {
-      const why = DROP_TABLE[dropByLabel(reason)]?.why ?? '';
-      return count === 0 ? [] : [{ direction, reason, count, why }];
-    }),
+    drops: explainedDrops(dataPlane),
     traffic: {
       txFrames: dataPlane.total('transmit', 'FRAMES'),
       rxFrames: dataPlane.total('receive', 'FRAMES'),

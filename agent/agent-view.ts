@@ -5,7 +5,7 @@
 import type { GossipNode } from '../gossip/index.ts';
 import type { Admitters } from './agent-admitters.ts';
 import type { Captures } from './agent-capture.ts';
-import { pageFdb, pageReport } from './agent-page.ts';
+import { explainedDrops, pageFdb, pageReport } from './agent-page.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
 import { policyReport } from './agent-policy.ts';
@@ -47,7 +47,7 @@ import type {
 import type { EventRing } from './control/event-ring.ts';
 import type { WatchedMember, WatchedPeer } from './control/event-watch.ts';
 import type { MetricsSnapshot } from './control/metrics-source.ts';
-import type { PageFdbReport, PageReport } from './control/page-types.ts';
+import type { DropsReport, PageFdbReport, PageReport } from './control/page-types.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import { HERE_SLOT } from './datapath/shared-tables.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
@@ -167,6 +167,7 @@ export class LiveView implements AgentView {
       rxPackets: c.rxFrames,
       nodeId: peer.id,
       reason: peer.reason ?? trouble,
+      seenAs: peer.seenAs === null ? null : formatEndpoint(peer.seenAs),
     };
   }
 
@@ -213,6 +214,7 @@ export class LiveView implements AgentView {
         rxPackets: c.rxFrames,
         nodeId: null,
         reason: null,
+        seenAs: null,
       };
     });
     const byName = (a: PeerReport, b: PeerReport): number => a.name.localeCompare(b.name);
@@ -259,6 +261,10 @@ export class LiveView implements AgentView {
       name: holder.get(m.name) === m.nodeId ? m.name : `${m.name}~${m.nodeId.slice(0, 8)}`,
     }));
     return { v: 1, members: [self, ...named].sort((a, b) => a.name.localeCompare(b.name)) };
+  }
+
+  drops(): DropsReport {
+    return { v: 1, drops: explainedDrops(this.#p.dataPlane) };
   }
 
   fdb(): FdbReport {

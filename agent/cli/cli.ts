@@ -14,6 +14,7 @@ import { addCapture } from './verbs/capture.ts';
 import { addCompletion } from './verbs/completion.ts';
 import { addConfig } from './verbs/config.ts';
 import { addDoctor } from './verbs/doctor.ts';
+import { addDrops } from './verbs/drops.ts';
 import { addEvents } from './verbs/events.ts';
 import { addFdb } from './verbs/fdb.ts';
 import { addGraph } from './verbs/graph.ts';
@@ -73,6 +74,7 @@ export function buildProgram(
         addPeers,
         addMembers,
         addFdb,
+        addDrops,
         addMetrics,
         addSd,
         addPing,

@@ -1,10 +1,8 @@
 /**
- * What the control socket says: the JSON of `/v1/...` and the face of the agent behind it. The CLI imports these types
- * and nothing else of the agent; agent.ts implements `AgentView`; control/server.ts stands between.
- *
- * Every object carries `v: 1` and only ever grows: a field is never renamed, retyped or removed. Unknown is null. Times
- * are ages or durations in milliseconds unless the name ends in `At` (Unix milliseconds). Nothing here is secret but
- * `TokenReport.token`.
+ * What the control socket says: the JSON of `/v1/...` and the face of the agent behind it. The CLI imports these types and
+ * nothing else of the agent; agent.ts implements `AgentView`; control/server.ts stands between. Every object carries `v: 1` and
+ * only ever grows: a field is never renamed, retyped or removed. Unknown is null. Times are ages or durations in milliseconds
+ * unless the name ends in `At` (Unix milliseconds). Nothing here is secret but `TokenReport.token`.
  */
 import type {
   AdmitterChange,
@@ -14,7 +12,7 @@ import type {
   TokenRequest,
 } from './admission-types.ts';
 import type { MetricsSnapshot } from './metrics-source.ts';
-import type { PageFdbReport, PageReport } from './page-types.ts';
+import type { DropsReport, PageFdbReport, PageReport } from './page-types.ts';
 
 export const API_VERSION = 1;
 
@@ -100,8 +98,9 @@ export interface PeerReport {
   readonly rxPackets: number;
   /** 64 hex digits; null for a plain endpoint that is no agent. */
   readonly nodeId: string | null;
-  /** Why the peer is not up. */
+  /** Why the peer is not up; and `IP:PORT` that it sees this host send from. */
   readonly reason: string | null;
+  readonly seenAs: string | null;
 }
 
 /** `GET /v1/peers` */
@@ -441,6 +440,7 @@ export interface AgentView {
   peers(): PeersReport;
   members(): MembersReport;
   fdb(): FdbReport;
+  drops(): DropsReport;
   /** Signs a token with the mesh's root or admitter key. */
   createToken(request: TokenRequest): Promise<TokenReport>;
   vteps(): VtepsReport;

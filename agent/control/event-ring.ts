@@ -15,12 +15,32 @@ export const MAX_FOLLOWERS = 16;
 const MAX_WAIT_MS = 10_000;
 const MAX_TEXT_CHARACTERS = 256;
 
+const NONE: Readonly<Record<EventType, number>> = {
+  agent: 0,
+  'peer-up': 0,
+  'peer-down': 0,
+  'peer-moved': 0,
+  member: 0,
+  mtu: 0,
+  'mac-move': 0,
+  'mac-frozen': 0,
+  'drop-burst': 0,
+  admitted: 0,
+  refused: 0,
+  revocation: 0,
+  policy: 0,
+  renewal: 0,
+  admitter: 0,
+  overuse: 0,
+};
+
 export class EventRing {
   readonly #clock: Clock;
   readonly #startedAt: number;
   /** Oldest first; bounded by MAX_EVENTS. */
   readonly #events: EventReport[] = [];
   #nextSeq = 1;
+  readonly #counts: Record<EventType, number> = { ...NONE };
   /** Readers that wait; bounded by MAX_FOLLOWERS. */
   readonly #waiting = new Set<() => void>();
   #closed = false;
@@ -32,10 +52,16 @@ export class EventRing {
 
   /** @param subject host, MAC or drop reason that it is about */
   add(type: EventType, subject: string | null, text: string): void {
+    this.#counts[type]++;
     const short = text.slice(0, MAX_TEXT_CHARACTERS);
     this.#events.push({ seq: this.#nextSeq++, at: this.#clock.wallMs(), type, subject, text: short });
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
     for (const wake of [...this.#waiting]) wake();
+  }
+
+  /** How many there were of each type, those that are no longer kept included. */
+  get counts(): Readonly<Record<EventType, number>> {
+    return this.#counts;
   }
 
   /** What came after `after`, at once if there is anything, else when something comes or `waitMs` are over. */

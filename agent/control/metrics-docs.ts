@@ -1,8 +1,8 @@
 /** docs/METRICS.md, from the table of metrics. A test compares the file with it. */
-import { BUILD_INFO_HELP, COLLECT_DURATION_HELP, COLLECT_ERRORS_HELP } from './metrics.ts';
+import { BUILD_INFO_HELP, COLLECT_DURATION_HELP, COLLECT_ERRORS_HELP, COLLECTS_HELP } from './metrics.ts';
 import { HANDSHAKE_DURATION, LOOP_DELAY, METRICS, PROBE_DURATION } from './metrics-table.ts';
 
-const HEAD = `# Metrics
+const head = (attempts: string): string => `# Metrics
 
 \`http://127.0.0.1:9586/metrics\` by default (\`metrics.address\`), or \`weft metrics\` through the control socket. The same port
 answers \`/livez\` (200 while the event loop turns) and \`/readyz\`, alias \`/healthz\` (503 with reasons until the host carries
@@ -21,12 +21,34 @@ scrape_configs:
       - targets: ['alpha:9586', 'beta:9586']
 \`\`\`
 
-Worth an alert: \`weft_peers{state!="up"} > 0\` for minutes, \`rate(weft_dropped_frames_total[5m])\` away from its usual level,
-\`weft_fdb_entries / on() group_left weft_fdb_limit > 0.9\`, \`weft_identity_expiry_timestamp_seconds - time() < 7 * 86400\`.
+\`weft sd\` writes the targets instead: every member that gossip knows. docker/prometheus has the whole configuration with rules
+and alerts, docs/RUNBOOK.md what to do when one fires.
+
+Each counter of failures has its attempts beside it:
+
+| failures | attempts |
+|---|---|
+${attempts}
 
 | metric | type | labels | meaning |
 |---|---|---|---|
 `;
+
+/** Counters of failures, and what was tried. A test finds every counter of failures of the table here. */
+export const ATTEMPTS: readonly (readonly [failures: string, attempts: string])[] = [
+  ['weft_dropped_frames_total', 'weft_frames_total'],
+  ['weft_replay_rejected_total', 'weft_packets_total'],
+  ['weft_auth_failures_total', 'weft_packets_total'],
+  ['weft_udp_socket_drops_total', 'weft_packets_total'],
+  ['weft_tap_queue_drops_total', 'weft_frames_total'],
+  ['weft_fdb_evictions_total', 'weft_fdb_learned_total'],
+  ['weft_fdb_not_learned_total', 'weft_fdb_learned_total'],
+  ['weft_path_probes_lost_total', 'weft_path_probes_total'],
+  ['weft_handshakes_total', 'weft_handshakes_started_total'],
+  ['weft_gossip_probe_failures_total', 'weft_gossip_probes_total'],
+  ['weft_worker_stalls_total', 'weft_worker_checks_total'],
+  ['weft_collect_errors_total', 'weft_collects_total'],
+];
 
 interface Row {
   readonly name: string;
@@ -46,6 +68,7 @@ export const DOCUMENTED_METRICS: readonly Row[] = [
     help,
   })),
   { name: 'weft_collect_duration_seconds', type: 'gauge', labels: [], help: COLLECT_DURATION_HELP },
+  { name: 'weft_collects_total', type: 'counter', labels: [], help: COLLECTS_HELP },
   { name: 'weft_collect_errors_total', type: 'counter', labels: [], help: COLLECT_ERRORS_HELP },
 ];
 
@@ -54,5 +77,6 @@ export function metricsReference(): string {
     ({ name, type, labels, help }) =>
       `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(' ')} | ${help} |`,
   );
-  return `${HEAD}${rows.join('\n')}\n`;
+  const attempts = ATTEMPTS.map(([failures, tried]) => `| \`${failures}\` | \`${tried}\` |`);
+  return `${head(attempts.join('\n'))}${rows.join('\n')}\n`;
 }

@@ -4,6 +4,8 @@
  * Bytes, counts, seconds, Unix seconds: the unit is in the name.
  */
 
+import type { EventType } from './api-types.ts';
+
 export type Direction = 'receive' | 'transmit';
 
 export interface MetricsSnapshot {
@@ -22,6 +24,9 @@ export interface MetricsSnapshot {
 
   readonly fdbEntries: readonly { readonly vni: number; readonly count: number }[];
   readonly fdbLimit: number;
+  /** Addresses learned, moves and those that others gave way to included; and frames whose source found no room. */
+  readonly fdbLearned: number;
+  readonly fdbNotLearned: number;
   readonly fdbMoves: number;
   readonly fdbFreezes: number;
   readonly fdbFrozen: number;
@@ -60,7 +65,8 @@ export interface MetricsSnapshot {
   readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
   /** Connections to the control socket by users who may not use it. */
   readonly controlRefused: number;
-  /** Looks at which a data-plane thread had not answered the one before. */
+  /** Looks after the data-plane threads, and of these the ones at which a thread had not answered the look before. */
+  readonly workerChecks: number;
   readonly workerStalls: number;
   /** How the last reading of the configuration went, and when the last valid one was. */
   readonly configValid: boolean;
@@ -70,11 +76,16 @@ export interface MetricsSnapshot {
     readonly socket: 'sealed' | 'plain' | 'gossip';
     readonly count: number;
   }[];
+  /** Frames that each queue of the TAP holds, and those that came when it was full; null where the kernel does not say. */
+  readonly tapQueueLength: number | null;
+  readonly tapQueueDrops: number | null;
   readonly identityExpirySec: number;
   /** Statements in force that end trust. */
   readonly revocations: readonly { readonly kind: string; readonly count: number }[];
-  /** Tokens of this admitter's log. */
-  readonly joinTokens: readonly { readonly state: 'open' | 'used' | 'expired'; readonly count: number }[];
+  /** By type, all since the start. */
+  readonly events: Readonly<Record<EventType, number>>;
+  /** Tokens of this admitter's log: each has admitted a host. */
+  readonly joinTokens: readonly { readonly state: 'used' | 'expired'; readonly count: number }[];
   /** Requests to be admitted that this host decided, by outcome: `admitted`, `repeated`, or the reason of a refusal. */
   readonly admissionRequests: Readonly<Record<string, number>>;
   /** Uses of tokens that two hosts were heard to have. */

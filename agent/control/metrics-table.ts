@@ -38,10 +38,12 @@ function byPeer(
   peers: readonly PeerMetrics[],
   value: (peer: PeerMetrics) => number | null,
 ): readonly Sample[] {
-  return peers.flatMap((peer) => {
+  const samples: Sample[] = []; // bounded by the peers
+  for (const peer of peers) {
     const known = value(peer);
-    return known === null ? [] : [{ labels: { peer: peer.peer }, value: known }];
-  });
+    if (known !== null) samples.push({ labels: { peer: peer.peer }, value: known });
+  }
+  return samples;
 }
 
 /** Drops of one reason, both directions. */
@@ -144,6 +146,20 @@ export const METRICS: readonly MetricDefinition[] = [
     labels: [],
     help: 'MAC addresses that a segment may learn.',
     read: ({ fdbLimit }) => one(fdbLimit),
+  },
+  {
+    name: 'weft_fdb_learned_total',
+    type: 'counter',
+    labels: [],
+    help: 'MAC addresses learned behind peers: new ones, moved ones and those that another had to give way to.',
+    read: ({ fdbLearned }) => one(fdbLearned),
+  },
+  {
+    name: 'weft_fdb_not_learned_total',
+    type: 'counter',
+    labels: [],
+    help: 'Frames from a new MAC address that was not learned because its peer has as many as fdb.per_peer_limit allows; answers to it are flooded.',
+    read: ({ fdbNotLearned }) => one(fdbNotLearned),
   },
   {
     name: 'weft_fdb_moves_total',
@@ -279,7 +295,7 @@ export const METRICS: readonly MetricDefinition[] = [
     name: 'weft_handshakes_started_total',
     type: 'counter',
     labels: [],
-    help: 'Handshakes begun by either side.',
+    help: 'Handshakes begun by this host, and first messages of others, repeats left out.',
     read: ({ handshakesStarted }) => one(handshakesStarted),
   },
   {
@@ -371,10 +387,31 @@ export const METRICS: readonly MetricDefinition[] = [
       udpSocketDrops.map(({ socket, count }) => ({ labels: { socket }, value: count })),
   },
   {
+    name: 'weft_tap_queue_length',
+    type: 'gauge',
+    labels: [],
+    help: 'Frames that each queue of the TAP holds (txqueuelen).',
+    read: ({ tapQueueLength }) => (tapQueueLength === null ? [] : one(tapQueueLength)),
+  },
+  {
+    name: 'weft_tap_queue_drops_total',
+    type: 'counter',
+    labels: [],
+    help: 'Frames that the kernel dropped before the agent could read them: the queue of the TAP was full.',
+    read: ({ tapQueueDrops }) => (tapQueueDrops === null ? [] : one(tapQueueDrops)),
+  },
+  {
+    name: 'weft_worker_checks_total',
+    type: 'counter',
+    labels: [],
+    help: 'Looks after the data-plane threads, one every 5 s.',
+    read: ({ workerChecks }) => one(workerChecks),
+  },
+  {
     name: 'weft_worker_stalls_total',
     type: 'counter',
     labels: [],
-    help: 'Looks, one every 5 s, at which a data-plane thread had not answered the one before.',
+    help: 'Of these, looks at which a data-plane thread had not answered the one before.',
     read: ({ workerStalls }) => one(workerStalls),
   },
   {
@@ -399,10 +436,17 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ configReadSec }) => one(configReadSec),
   },
   {
+    name: 'weft_events_total',
+    type: 'counter',
+    labels: ['type'],
+    help: 'What `weft events` tells of, by type; admitted and refused are requests to join that this host decided.',
+    read: ({ events }) => byKey('type', events),
+  },
+  {
     name: 'weft_join_tokens',
     type: 'gauge',
     labels: ['state'],
-    help: 'Join tokens that this host counts, by state (open, used, expired).',
+    help: 'Join tokens with which this host has admitted somebody, by state (used, expired); forgotten a day after all has expired.',
     read: ({ joinTokens }) => joinTokens.map(({ state, count }) => ({ labels: { state }, value: count })),
   },
   {

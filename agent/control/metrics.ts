@@ -1,10 +1,12 @@
 /**
- * The Prometheus registry. Counters live where they are counted; one snapshot is pulled per scrape and laid out by
- * metrics-table.ts, so that counting costs nothing here. Only the histograms are fed as things happen.
+ * What /metrics answers. Counters live where they are counted; one snapshot is pulled per scrape and laid out by
+ * metrics-table.ts, so that counting costs nothing here. Only the histograms are fed as things happen; they and the series of the
+ * process are prom-client's.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { buildVersion } from '../version.ts';
 import type { MetricReport, MetricsReport } from './api-types.ts';
+import { formatSeries, reportSamples, seriesOf } from './exposition.ts';
 import type { MetricsSnapshot, PeerMetrics } from './metrics-source.ts';
 import {
   HANDSHAKE_DURATION,
@@ -13,6 +15,7 @@ import {
   METRICS,
   type MetricDefinition,
   PROBE_DURATION,
+  type Sample,
 } from './metrics-table.ts';
 
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -41,11 +44,11 @@ export interface MetricsOptions {
 export class Metrics {
   readonly #registry = new Registry();
   readonly #options: MetricsOptions;
-  readonly #series: readonly { readonly definition: MetricDefinition; readonly metric: Counter | Gauge }[];
   readonly #handshakeDuration: Histogram;
   readonly #probeDuration: Histogram;
   readonly #loopDelay: Histogram;
   readonly #collectDuration: Gauge;
+  readonly #collects: Counter;
   readonly #collectErrors: Counter;
 
   constructor(options: MetricsOptions) {
@@ -63,10 +66,6 @@ export class Metrics {
       labelNames: ['version', 'commit', 'node'],
       registers,
     }).set({ version, commit: commit ?? '', node: process.versions.node }, 1);
-    this.#series = METRICS.map((definition) => ({
-      definition,
-      metric: metricOf(definition, this.#registry),
-    }));
     this.#handshakeDuration = histogramOf(HANDSHAKE_DURATION, this.#registry);
     this.#probeDuration = histogramOf(PROBE_DURATION, this.#registry);
     this.#loopDelay = histogramOf(LOOP_DELAY, this.#registry);
@@ -75,6 +74,7 @@ export class Metrics {
       help: COLLECT_DURATION_HELP,
       registers,
     });
+    this.#collects = new Counter({ name: 'weft_collects_total', help: COLLECTS_HELP, registers });
     this.#collectErrors = new Counter({
       name: 'weft_collect_errors_total',
       help: COLLECT_ERRORS_HELP,
@@ -95,32 +95,35 @@ export class Metrics {
   }
 
   /** Exposition format 0.0.4. */
-  text(): Promise<string> {
-    this.#collect();
-    return this.#registry.metrics();
+  async text(): Promise<string> {
+    const end = this.#collectDuration.startTimer();
+    let text = '';
+    for (const [definition, samples] of this.#collect())
+      text += `${formatSeries(seriesOf(definition, samples))}\n`;
+    end();
+    return text + (await this.#registry.metrics());
   }
 
   async json(): Promise<MetricsReport> {
-    this.#collect();
-    const metrics = await this.#registry.getMetricsAsJSON();
-    return { v: 1, metrics: metrics.map((metric) => reportOf(metric)) };
+    const end = this.#collectDuration.startTimer();
+    const own = this.#collect().map(([definition, samples]) => reportSamples(definition, samples));
+    end();
+    const others = await this.#registry.getMetricsAsJSON();
+    return { v: 1, metrics: [...own, ...others.map((metric) => reportOf(metric))] };
   }
 
-  /** Pulls one snapshot into the series. After a failure they are left empty rather than old. */
-  #collect(): void {
-    const end = this.#collectDuration.startTimer();
-    for (const { metric } of this.#series) metric.reset();
+  /** Pulls one snapshot. After a failure there are no series rather than old ones. */
+  #collect(): (readonly [MetricDefinition, readonly Sample[]])[] {
+    this.#collects.inc();
     try {
       const snapshot = this.#options.source();
       const peers = this.#shownPeers(snapshot);
-      for (const { definition, metric } of this.#series) {
-        for (const { labels, value } of definition.read(snapshot, peers)) metric.inc(labels, value);
-      }
+      return METRICS.map((definition) => [definition, definition.read(snapshot, peers)]);
     } catch (error) {
       this.#collectErrors.inc();
       this.#options.onError(error);
+      return [];
     }
-    end();
   }
 
   #shownPeers({ peers }: MetricsSnapshot): readonly PeerMetrics[] {
@@ -131,13 +134,9 @@ export class Metrics {
 }
 
 export const BUILD_INFO_HELP = 'Always 1; the version of this agent and of Node.';
-export const COLLECT_DURATION_HELP = 'Time that the last scrape took to gather.';
+export const COLLECT_DURATION_HELP = 'Time that the last scrape took to gather and write.';
+export const COLLECTS_HELP = 'Times that the metrics were gathered, by scrapes or `weft metrics`.';
 export const COLLECT_ERRORS_HELP = 'Scrapes in which gathering failed.';
-
-function metricOf({ name, type, help, labels }: MetricDefinition, registry: Registry): Counter | Gauge {
-  const configuration = { name, help, labelNames: [...labels], registers: [registry] };
-  return type === 'counter' ? new Counter(configuration) : new Gauge(configuration);
-}
 
 function histogramOf({ name, help, buckets }: HistogramDefinition, registry: Registry): Histogram {
   return new Histogram({ name, help, buckets: [...buckets], registers: [registry] });

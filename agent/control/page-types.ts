@@ -33,6 +33,12 @@ export interface DropReport {
   readonly why: string;
 }
 
+/** `GET /v1/drops`: in both directions, since the agent started. */
+export interface DropsReport {
+  readonly v: 1;
+  readonly drops: readonly DropReport[];
+}
+
 /** `GET /ui/fdb?find=TEXT`: entries whose MAC or peer holds TEXT, in order of MAC, 500 at most. */
 export interface PageFdbReport {
   readonly v: 1;

@@ -98,6 +98,7 @@ function routesOf({ view, metrics }: ControlServerOptions): Routes {
     '/v1/peers': { GET: () => view.peers() },
     '/v1/members': { GET: () => view.members() },
     '/v1/fdb': { GET: () => view.fdb() },
+    '/v1/drops': { GET: () => view.drops() },
     '/v1/health': { GET: () => view.health() },
     '/v1/version': { GET: version },
     '/v1/events': {

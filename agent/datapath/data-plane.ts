@@ -95,7 +95,8 @@ export class DataPlane {
   /** The TAP queues of the pairs beyond the first get frames. */
   readonly #queues: TapQueues;
   #sweeping = false;
-  /** Sweeps that were due while a worker had not answered the one before. */
+  /** Sweeps that were due, and of these the ones while a worker had not answered the one before. */
+  sweeps = 0;
   stalls = 0;
 
   private constructor(options: DataPlaneOptions) {
@@ -162,6 +163,7 @@ export class DataPlane {
 
   /** A worker that has not answered yet is not asked again: what waits for it stays one question. */
   async #sweep(): Promise<void> {
+    this.sweeps++;
     if (this.#sweeping) this.stalls++;
     if (this.#sweeping) return;
     this.#sweeping = true;

@@ -158,8 +158,9 @@ export class ReceivePath {
       if ((d[at + D.FLAGS]! & F_FROM_LISTENER) !== 0) this.#sight(i, at, wireBytes);
       return this.#unwrap(i, at, kind === KIND.GENEVE, true, d[at + D.TUNNEL]!);
     }
-    tables.totals[totals + T.CONTROL_PACKETS]! += 1;
-    tables.totals[totals + T.CONTROL_BYTES]! += wireBytes;
+    const isHandshake = status === RECV.OK && kind !== KIND.CONTROL;
+    tables.totals[totals + (isHandshake ? T.HANDSHAKE_PACKETS : T.CONTROL_PACKETS)]! += 1;
+    tables.totals[totals + (isHandshake ? T.HANDSHAKE_BYTES : T.CONTROL_BYTES)]! += wireBytes;
     if (status === RECV.UNKNOWN) {
       this.#drop(DROP.unknownIndex);
       if (this.#capturing) this.#note(i, DROP.unknownIndex);
@@ -314,8 +315,11 @@ export class ReceivePath {
         if (learned === LEARN.froze) tables.totals[totals + T.FREEZES]! += 1;
         return DROP.macFrozen;
       }
-      if (learned === LEARN.moved) tables.totals[totals + T.MOVES]! += 1;
-      else if (learned === LEARN.evicted) tables.totals[totals + T.EVICTIONS]! += 1;
+      if (learned !== LEARN.known) {
+        tables.totals[totals + (learned === LEARN.full ? T.NOT_LEARNED : T.LEARNED)]! += 1;
+        if (learned === LEARN.moved) tables.totals[totals + T.MOVES]! += 1;
+        else if (learned === LEARN.evicted) tables.totals[totals + T.EVICTIONS]! += 1;
+      }
     } else if (remote.lookup(segment, hi, lo, nowSec) !== slot || remote.foundFlags !== FDB_STATIC) {
       return DROP.macSpoof;
     }

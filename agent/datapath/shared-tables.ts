@@ -59,6 +59,10 @@ export const T = {
   /** Transmit row: sockets on which the kernel refused UDP_SEGMENT. Receive row: 1 when the TAP refused a super-frame. */
   REFUSED: 15,
   FREEZES: 16,
+  HANDSHAKE_PACKETS: 17,
+  HANDSHAKE_BYTES: 18,
+  LEARNED: 19,
+  NOT_LEARNED: 20,
 } as const;
 export const TOTAL_DROPS = 24;
 export const TOTALS_STRIDE = 128;

@@ -35,6 +35,8 @@ export interface MemberPeer extends PeerBase {
   rttMs: number | null;
   /** Share of the newest liveness probes without an answer, 0 to 1. */
   probeLoss: number | null;
+  /** Where the peer sees this host's listening socket send from; null before it said so. */
+  seenAs: Endpoint | null;
   /** Clock.monotonicMs of the last completed handshake. */
   lastHandshakeAtMs: number | null;
   /** Clock.wallMs of the same, for metrics. */

@@ -9,13 +9,14 @@
  *
  *   kind 0 keepalive    no body
  *        1 probe        u64 id
- *        2 probe-ack    u64 id | u16 size of the probe's datagram
+ *        2 probe-ack    u64 id | u16 size of the probe's datagram | 16 bytes IP, u16 port that the probe came from
  *        3 challenge    8 random bytes
  *        4 response     the same 8 bytes
  *        5 request      NodeRequest
  *        6 reply        what the admitter says
  *        7 relay        later
  */
+import { type Endpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { viewOf } from './u64.ts';
 
 export const CONTROL = {
@@ -45,7 +46,7 @@ const SMALL_PLAINTEXT = SMALL_DATAGRAM - SEALED_HEADER - TAG;
 const BODY_BYTES: Readonly<Record<ControlKind, number | null>> = {
   0: 0,
   1: 8,
-  2: 10,
+  2: 28,
   3: 8,
   4: 8,
   5: null,
@@ -92,9 +93,22 @@ export function decodeControl(bytes: Uint8Array): ControlMessage | null {
   return { kind, body: bytes.subarray(HEADER, end) };
 }
 
-export function encodeProbeAck(id: Uint8Array, sizeBytes: number): Uint8Array {
-  const body = new Uint8Array(10);
+const ACK_SIZE = 8;
+const ACK_IP = 10;
+const ACK_PORT = 26;
+
+/** @param from where the probe came from, which is how the other side sees its sender: behind a NAT not as it sees itself */
+export function encodeProbeAck(id: Uint8Array, sizeBytes: number, from: Endpoint): Uint8Array {
+  const body = new Uint8Array(28);
+  const view = viewOf(body);
   body.set(id.subarray(0, 8));
-  viewOf(body).setUint16(8, Math.min(sizeBytes, 0xffff));
+  view.setUint16(ACK_SIZE, Math.min(sizeBytes, 0xffff));
+  body.set(ipToBytes(from.ip), ACK_IP);
+  view.setUint16(ACK_PORT, from.port);
   return body;
+}
+
+/** Where the other side saw the probe come from, by the body of its answer. */
+export function seenByAck(body: Uint8Array): Endpoint {
+  return { ip: ipFromBytes(body.subarray(ACK_IP, ACK_PORT)), port: viewOf(body).getUint16(ACK_PORT) };
 }

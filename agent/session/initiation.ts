@@ -78,6 +78,7 @@ export class Initiation {
     this.#macKeys = new MacKeys(ctx.options.psk, target.dhPk);
     this.startedAtMs = nowMs;
     this.#nextAtMs = nowMs;
+    ctx.counters.started++;
   }
 
   due(nowMs: number): boolean {

@@ -9,7 +9,7 @@
 import type { Endpoint } from '../endpoint.ts';
 import { equalBytes, toHex } from '../identity/sodium.ts';
 import type { ControlPacket, IndexOwner, SessionContext } from './context.ts';
-import { CONTROL, type ControlKind, encodeProbeAck } from './control.ts';
+import { CONTROL, type ControlKind, encodeProbeAck, seenByAck } from './control.ts';
 import { Initiation, type OpenedResponse } from './initiation.ts';
 import { KeyRing } from './key-ring.ts';
 import { Liveness } from './liveness.ts';
@@ -358,11 +358,14 @@ export class PeerSession {
     if (kind === CONTROL.probe) {
       // A sending-only socket hears nothing: its answer goes where the peer listens.
       const to = packet.fromListener ? packet.from : this.path.endpoint;
-      this.#sendControl(nowMs, CONTROL.probeAck, encodeProbeAck(body, packet.wireSize), to);
+      const answer = encodeProbeAck(body, packet.wireSize, packet.from);
+      this.#sendControl(nowMs, CONTROL.probeAck, answer, to);
     } else if (kind === CONTROL.probeAck) {
       const probe = toHex(body.subarray(0, 8));
       const ms = this.#liveness.acked(nowMs, probe);
-      if (ms !== null) this.#ctx.emit({ kind: 'rtt', peer: this.id, ms, loss: this.#liveness.loss });
+      // Probes of liveness leave by the listening socket alone.
+      const seenAs = seenByAck(body);
+      if (ms !== null) this.#ctx.emit({ kind: 'rtt', peer: this.id, ms, loss: this.#liveness.loss, seenAs });
       else this.#ctx.emit({ kind: 'pathProbeAcked', peer: this.id, probe });
     } else if (kind === CONTROL.challenge) {
       this.#sendControl(nowMs, CONTROL.response, body, packet.from);

@@ -66,16 +66,18 @@ export class Responder {
 
   /** The message if it is genuine and new; otherwise null, counted, and perhaps answered by a cookie. */
   receive(nowMs: number, bytes: Uint8Array, from: Endpoint): AcceptedInit | null {
-    const { handshakes } = this.#ctx.counters;
+    const { counters } = this.#ctx;
     const init = decodeInit(bytes);
-    if (init === null) return this.#refuse('garbage', 'garbage');
-    if (!this.#ctx.macKeys.mac1Valid(bytes)) return this.#refuse('mac1', 'auth');
-    const mac1 = toHex(macFields(bytes).mac1);
-    const pending = this.#answers.get(mac1);
+    const isGenuine = init !== null && this.#ctx.macKeys.mac1Valid(bytes);
+    const mac1 = isGenuine ? toHex(macFields(bytes).mac1) : '';
+    const pending = isGenuine ? this.#answers.get(mac1) : undefined;
     if (pending !== undefined) {
       this.#repeat(nowMs, pending, from);
       return null;
     }
+    counters.started++;
+    if (init === null) return this.#refuse('garbage', 'garbage');
+    if (!isGenuine) return this.#refuse('mac1', 'auth');
     if (!this.#admit(nowMs, bytes, init.senderIndex, from)) return null;
     const identity = this.#ctx.options.identity;
     const ephemeralSk = this.#ctx.rng.fill(new Uint8Array(32));
@@ -106,7 +108,7 @@ export class Responder {
     }
     if (!this.#isNew(dhPk, payload, mac1)) {
       handshake.destroy();
-      handshakes.replay++;
+      counters.handshakes.replay++;
       this.#ctx.drop('replay');
       return null;
     }

@@ -121,8 +121,14 @@ export type SessionOutput =
   | { readonly kind: 'moved'; readonly peer: string; readonly endpoint: Endpoint }
   /** The answer to a `pathProbe`, or to one long given up. */
   | { readonly kind: 'pathProbeAcked'; readonly peer: string; readonly probe: string }
-  /** Smoothed round trip. */
-  | { readonly kind: 'rtt'; readonly peer: string; readonly ms: number; readonly loss: number | null }
+  /** Smoothed round trip, and where the peer sees this host send from. */
+  | {
+      readonly kind: 'rtt';
+      readonly peer: string;
+      readonly ms: number;
+      readonly loss: number | null;
+      readonly seenAs: Endpoint;
+    }
   /** A joiner's request: answer once with `reply(now, joinId, body)` within 10 s. */
   | {
       readonly kind: 'joinRequest';

@@ -62,6 +62,52 @@ test('state is told: peers, members, handshakes, the forwarding table', async ()
   assert.ok((await mesh.metric(0, 'weft_peer_rtt_seconds', { peer: 'host2' })) > 0);
 });
 
+test('what the kernel says of the sockets and the TAP is told, and both ways of gossip and handshakes', async () => {
+  const text = await mesh.host(0).weftOk(['metrics']);
+  for (const line of [
+    /^weft_udp_socket_drops_total\{socket="gossip"\} 0$/m,
+    /^weft_udp_socket_drops_total\{socket="sealed"\} 0$/m,
+    /^weft_tap_queue_length [1-9]\d*$/m,
+    /^weft_tap_queue_drops_total \d+$/m,
+    /^weft_packets_total\{direction="receive",path="direct",kind="handshake"\} [1-9]/m,
+    /^weft_gossip_messages_total\{direction="receive",type="ack"\} [1-9]/m,
+    /^weft_gossip_messages_total\{direction="transmit",type="ping"\} [1-9]/m,
+    /^weft_events_total\{type="admitted"\} 1$/m,
+    /^weft_join_tokens\{state="used"\} 1$/m,
+    /^weft_worker_stalls_total 0$/m,
+  ])
+    assert.match(text, line);
+  const started = await mesh.metric(0, 'weft_handshakes_started_total');
+  assert.ok(started >= (await mesh.metric(0, 'weft_handshakes_total', { result: 'ok' })), String(started));
+});
+
+test('frames that the kernel drops at a full TAP are counted: the agent is held', async () => {
+  const { pid } = mesh.host(0);
+  assert.ok(pid !== null);
+  const before = await mesh.metric(0, 'weft_tap_queue_drops_total');
+  process.kill(pid, 'SIGSTOP');
+  try {
+    const flood = `const s = require('dgram').createSocket('udp4'); let n = 0;
+      const more = () => { for (let i = 0; i < 100; i++) s.send(Buffer.alloc(64), 9, '10.80.0.2'); if (++n < 60) setTimeout(more, 5); else s.close(); }; more();`;
+    await run(inside(mesh.host(0).node.namespace, [process.execPath, '-e', flood]));
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  const drops = (await mesh.metric(0, 'weft_tap_queue_drops_total')) - before;
+  assert.ok(drops > 0, `${drops} drops`);
+});
+
+test('a scrape of a live agent takes under 20 ms', async (t) => {
+  let bestMs = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 10; i++) {
+    await scrape('/metrics');
+    // Each scrape shows what the one before took.
+    bestMs = Math.min(bestMs, (await mesh.metric(0, 'weft_collect_duration_seconds')) * 1000);
+  }
+  t.diagnostic(`${bestMs.toFixed(2)} ms`);
+  assert.ok(bestMs < 20, `${bestMs} ms`);
+});
+
 test('health endpoints answer', async () => {
   assert.equal((await scrape('/livez')).status, 200);
   assert.equal((await scrape('/readyz')).status, 200);

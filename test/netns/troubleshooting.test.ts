@@ -49,10 +49,10 @@ for i in range(200):
     s.send(b'\\xff' * 6 + bytes([2, 0xaa, 0, 0, 0, i]) + b'\\x88\\xb5' + bytes(46))
 `;
 
-test('an address table that is full is named by weft metrics', async (t) => {
+test('an address table that is full is named by weft doctor', async (t) => {
   await mesh.converged(60_000);
   await mesh.runOk(1, ['python3', '-c', MANY_SOURCES]);
-  t.diagnostic(await names(['metrics'], /^weft_fdb_evictions_total\S* [1-9]/m));
+  t.diagnostic(await names(['doctor'], /^warn +fdb .*addresses had to give way/m));
 });
 
 test('a clock that is wrong is named by weft doctor', async (t) => {
@@ -61,4 +61,31 @@ test('a clock that is wrong is named by weft doctor', async (t) => {
   const line = ended.out.split('\n').find((text) => /^(fail|warn)\s+clock/.test(text));
   assert.ok(line, ended.out + ended.err);
   t.diagnostic(line);
+});
+
+/** What answers each question of the guide's last table, on a mesh that carries traffic. */
+const ANSWERS: readonly (readonly [question: string, args: readonly string[], answer: RegExp])[] = [
+  ['how large a packet reaches each host?', ['peers'], /^host2 .* 1500 /m],
+  [
+    'why was it dropped?',
+    ['drops'],
+    /^no_member +transmit +\d+ +0\/s +The segment has no other member to flood to\.$/m,
+  ],
+  ['are all hosts well, without logging in to them?', ['sd'], /"weft_host": ?"host2"|host2/],
+  ['is it encrypted?', ['status'], /^segment +vni \d+, sealed vxlan$/m],
+  ['is this the slow path?', ['status'], /^offloads +\S/m],
+  ['does the network card damage checksums?', ['doctor'], /^ok +checksum/m],
+  ['where does this address live?', ['fdb'], /host2/],
+  ['am I behind a NAT?', ['doctor'], /^ok +nat +none: 1 peers see this host as/m],
+  ['who was put out of the mesh?', ['revoke', 'list'], /^nothing was revoked$/m],
+  ['what changed?', ['events'], /peer-up +host2/],
+];
+
+test('each question of operators is answered by the one command beside it', async (t) => {
+  await mesh.converged(60_000);
+  for (const [question, args, answer] of ANSWERS) {
+    const row = guide.split('\n').find((line) => line.startsWith(`| ${question} |`)) ?? '';
+    assert.ok(row.includes(`\`weft ${args.join(' ')}\``), `${question} ${row}`);
+    t.diagnostic(`${question} weft ${args.join(' ')}: ${await names(args, answer)}`);
+  }
 });

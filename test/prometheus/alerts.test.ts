@@ -136,7 +136,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     name: 'the configuration is broken and read again',
-    alerts: ['WeftConfigInvalid'],
+    alerts: ['WeftConfigReloadFailed'],
     cause: async (fires) => {
       writeFileSync(mesh.configPath, 'log: [');
       mesh.host(1).signal('SIGHUP');

@@ -28,6 +28,7 @@ export function madeUpAgent(hosts: number): Pick<AgentView, 'page' | 'pageFdb'> 
       rxPackets: Math.round(sec * i),
       nodeId: nodeId(i + 1),
       reason: down ? 'no answer' : null,
+      seenAs: '192.0.2.1:7947',
     };
   };
   const status: StatusReport = {

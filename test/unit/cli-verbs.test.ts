@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Actions, InitOptions, LabOptions, RunOptions, UpOptions } from '../../agent/cli/actions.ts';
 import { buildCli } from '../../agent/cli/cli.ts';
+import { ratesOf } from '../../agent/cli/verbs/drops.ts';
 import { type Served, serveFakeAgent } from './control-fake-agent.ts';
 
 let served: Served;
@@ -87,12 +88,33 @@ test('reading verbs print aligned tables for people', async () => {
   assert.equal(status.err, '');
 });
 
+test('drops say what they mean, and those that go on come first', async () => {
+  const { status, out } = await weft('drops --for 1s');
+  assert.equal(status, 0);
+  assert.match(
+    out,
+    /^REASON +DIRECTION +DROPPED +NOW +MEANING\nreplay +receive +3 +0\/s +The counter was seen before\.\n$/,
+  );
+  const drop = (reason: string, count: number) => ({ direction: 'receive' as const, reason, count, why: '' });
+  const before = { v: 1 as const, drops: [drop('auth', 100), drop('vni', 900)] };
+  const now = { v: 1 as const, drops: [drop('vni', 900), drop('auth', 150), drop('rate', 20)] };
+  assert.deepEqual(
+    ratesOf(before, now, 2).drops.map(({ reason, count, perSecond }) => [reason, count, perSecond]),
+    [
+      ['auth', 150, 25],
+      ['rate', 20, 10],
+      ['vni', 900, 0],
+    ],
+  );
+});
+
 const READING = [
   ...[
     'status',
     'peers',
     'members',
     'fdb',
+    'drops --for 1s',
     'metrics',
     'version',
     'vtep list',

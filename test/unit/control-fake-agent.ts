@@ -38,7 +38,7 @@ import type {
 import { EventRing } from '../../agent/control/event-ring.ts';
 import { Metrics } from '../../agent/control/metrics.ts';
 import type { MetricsSnapshot, PeerMetrics } from '../../agent/control/metrics-source.ts';
-import type { PageFdbReport, PageReport } from '../../agent/control/page-types.ts';
+import type { DropsReport, PageFdbReport, PageReport } from '../../agent/control/page-types.ts';
 import { ControlServer } from '../../agent/control/server.ts';
 import { SocketGate } from '../../agent/control/socket-gate.ts';
 import { WeftError } from '../../agent/errors.ts';
@@ -77,6 +77,8 @@ export const SNAPSHOT: MetricsSnapshot = {
   floods: [{ cause: 'broadcast', count: 7 }],
   fdbEntries: [{ vni: 1, count: 4 }],
   fdbLimit: 8192,
+  fdbLearned: 9,
+  fdbNotLearned: 2,
   fdbMoves: 1,
   fdbFreezes: 1,
   fdbFrozen: 1,
@@ -106,12 +108,16 @@ export const SNAPSHOT: MetricsSnapshot = {
   ],
   udpSocketDrops: [{ socket: 'sealed', count: 0 }],
   identityExpirySec: 1_800_000_000,
+  tapQueueLength: 1000,
+  tapQueueDrops: 3,
+  workerChecks: 8,
   workerStalls: 0,
   controlRefused: 0,
   configValid: true,
   configReadSec: 1_790_000_000,
   revocations: [{ kind: 'node', count: 2 }],
-  joinTokens: [{ state: 'open', count: 1 }],
+  events: new EventRing(systemClock).counts,
+  joinTokens: [{ state: 'used', count: 1 }],
   admissionRequests: { admitted: 2, tokenExpired: 1 },
   admissionOveruse: 0,
   admitters: 1,
@@ -194,6 +200,7 @@ export class FakeAgent implements AgentView {
       rxPackets: 5,
       nodeId: NODE_ID,
       reason: null,
+      seenAs: '192.0.2.1:7947',
     } as const;
     const evil = {
       ...up,
@@ -317,6 +324,13 @@ export class FakeAgent implements AgentView {
     return { v: 1, live: true, ready: this.ready, reasons: this.ready ? [] : ['the TAP is not open'] };
   }
 
+  drops(): DropsReport {
+    return {
+      v: 1,
+      drops: [{ direction: 'receive', reason: 'replay', count: 3, why: 'The counter was seen before.' }],
+    };
+  }
+
   async page(after: number): Promise<PageReport> {
     return {
       v: 1,
@@ -324,7 +338,7 @@ export class FakeAgent implements AgentView {
       status: this.status(),
       peers: this.peers().peers,
       members: this.members().members,
-      drops: [{ direction: 'receive', reason: 'replay', count: 3, why: 'The counter was seen before.' }],
+      drops: this.drops().drops,
       traffic: { txFrames: 30, rxFrames: 15, txBytes: 3000, rxBytes: 1500 },
       events: await this.events(after, 0),
     };

@@ -76,6 +76,7 @@ const FIELDS: Readonly<Record<string, readonly string[]>> = {
   '/v1/peers': ['v', 'peers'],
   '/v1/members': ['v', 'members'],
   '/v1/fdb': ['v', 'entries'],
+  '/v1/drops': ['v', 'drops'],
   '/v1/vteps': ['v', 'vteps'],
   '/v1/admitters': ['v', 'admitters'],
   '/v1/health': ['v', 'live', 'ready', 'reasons'],

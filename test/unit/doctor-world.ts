@@ -32,6 +32,7 @@ export const PEER: PeerReport = {
   rxPackets: 0,
   nodeId: 'ab'.repeat(32),
   reason: null,
+  seenAs: '192.0.2.1:7947',
 };
 
 export function link(name: string, more: Partial<Link> = {}): Link {

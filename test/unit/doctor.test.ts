@@ -23,8 +23,58 @@ assert.ok(socket !== undefined);
 const offloadsWithout = (name: string): ReadonlyMap<string, boolean> =>
   new Map([...(underlay.offloads ?? [])].map(([key, on]) => [key, on && key !== name]));
 
+const gauges = (values: Readonly<Record<string, number>>): (typeof RUNNING)['metrics'] =>
+  Object.entries(values).map(([name, value]) => ({
+    name,
+    type: 'gauge',
+    help: '',
+    values: [{ name, labels: {}, value }],
+  }));
+
 /** What is spoiled, the check that must see it, and how grave it is. */
 const SPOILED: readonly [string, Partial<Examination>, string, 'warn' | 'fail', RegExp][] = [
+  [
+    'a NAT that keeps one mapping',
+    { running: { ...RUNNING, peers: [{ ...PEER, seenAs: '203.0.113.7:7947' }] } },
+    'nat',
+    'warn',
+    /one mapping for all: this host is 192\.0\.2\.1:7947, seen by beta as 203\.0\.113\.7:7947$/,
+  ],
+  [
+    'a NAT with a mapping for each peer',
+    {
+      running: {
+        ...RUNNING,
+        peers: ['beta', 'gamma', 'delta', 'eps'].map((name, i) => ({
+          ...PEER,
+          name,
+          seenAs: `203.0.113.7:${40_000 + i}`,
+        })),
+      },
+    },
+    'nat',
+    'warn',
+    /another mapping for each peer: .*seen by beta as 203\.0\.113\.7:40000, gamma .*, \.\.\.$/,
+  ],
+  [
+    'an address table that is full',
+    {
+      running: {
+        ...RUNNING,
+        metrics: gauges({ weft_fdb_entries: 64, weft_fdb_limit: 64, weft_fdb_evictions_total: 9 }),
+      },
+    },
+    'fdb',
+    'warn',
+    /holds 64 of 64, and 9 addresses had to give way/,
+  ],
+  [
+    'a peer with more addresses than it may have',
+    { running: { ...RUNNING, metrics: gauges({ weft_fdb_limit: 64, weft_fdb_not_learned_total: 5 }) } },
+    'fdb',
+    'warn',
+    /more addresses than fdb\.per_peer_limit: 5 frames/,
+  ],
   ['an old kernel', { kernelRelease: '4.15.0' }, 'kernel', 'fail', /4\.15\.0 is too old/],
   ['a kernel without UDP_GRO', { kernelRelease: '4.19.1' }, 'kernel', 'warn', /UDP_GRO/],
   ['no TUN device', { tun: 'missing' }, 'tun', 'fail', /missing/],

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Metrics } from '../../agent/control/metrics.ts';
-import { DOCUMENTED_METRICS, metricsReference } from '../../agent/control/metrics-docs.ts';
+import { ATTEMPTS, DOCUMENTED_METRICS, metricsReference } from '../../agent/control/metrics-docs.ts';
 import type { MetricsSnapshot } from '../../agent/control/metrics-source.ts';
 import { PEER_METRICS, SNAPSHOT } from './control-fake-agent.ts';
 
@@ -76,17 +76,53 @@ test('a failing snapshot leaves the rest of the scrape and is counted', async ()
   assert.match(String(errors.pop()), /no counters/);
 });
 
-test('a scrape with 1,000 peers takes under 100 ms', async () => {
-  const peers = Array.from({ length: 1000 }, (_, i) => ({ ...PEER_METRICS, peer: `p${i}` }));
+test('a scrape with 1,000 peers, a series of each for every one, takes under 20 ms', async (t) => {
+  const peers = Array.from({ length: 1000 }, (_, i) => ({
+    ...PEER_METRICS,
+    peer: `p${i}`,
+    pathMtuBytes: 1500,
+    probeLoss: 0.25,
+  }));
   const metrics = build(() => ({ ...SNAPSHOT, peers }), 'on');
-  // The best of several: the machine runs other tests beside this one.
+  // CPU time, and the best of many: the machine runs other tests beside this one, and waiting for a core is none of its doing.
   let bestMs = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 10; i++) {
-    const began = performance.now();
-    await metrics.text();
-    bestMs = Math.min(bestMs, performance.now() - began);
+  let text = '';
+  for (let i = 0; i < 60; i++) {
+    const began = process.cpuUsage();
+    text = await metrics.text();
+    const { user, system } = process.cpuUsage(began);
+    bestMs = Math.min(bestMs, (user + system) / 1000);
   }
-  assert.ok(bestMs < 100, `${bestMs} ms`);
+  const lines = text.split('\n').filter((line) => line.includes('{peer="')).length;
+  t.diagnostic(`${bestMs.toFixed(1)} ms, ${lines} series of peers, ${Math.round(text.length / 1024)} KiB`);
+  assert.equal(lines, 9 * peers.length);
+  assert.ok(bestMs < 20, `${bestMs} ms`);
+});
+
+test('what one scrape said is not in the next: counters of one set of labels add up within a scrape only', async () => {
+  const twins = { ...SNAPSHOT, peers: [PEER_METRICS, PEER_METRICS] };
+  const metrics = build(() => twins);
+  for (let i = 0; i < 2; i++) {
+    const text = await metrics.text();
+    assert.match(text, /^weft_peer_receive_bytes_total\{peer="beta"\} 3000$/m);
+    assert.match(text, /^weft_peer_rtt_seconds\{peer="beta"\} 0.00035$/m);
+    assert.equal(text.match(/^weft_peer_rtt_seconds\{peer="beta"\}/gm)?.length, 1);
+  }
+  assert.match(await metrics.text(), /^weft_collects_total 3$/m);
+});
+
+test('each counter of failures has a counter of attempts beside it', () => {
+  const counters = DOCUMENTED_METRICS.flatMap(({ name, type }) => (type === 'counter' ? name : []));
+  const failures = counters.filter((name) =>
+    /drop|fail|lost|reject|error|stall|evict|not_learned|handshakes_total/.test(name),
+  );
+  const listed = new Map(ATTEMPTS);
+  assert.deepEqual(
+    failures.filter((name) => !listed.has(name)),
+    [],
+  );
+  for (const [name, attempts] of ATTEMPTS)
+    assert.ok(counters.includes(name) && counters.includes(attempts), `${name} ${attempts}`);
 });
 
 test('the JSON form holds the same values', async () => {

@@ -8,7 +8,9 @@ import {
   type ControlKind,
   decodeControl,
   encodeControl,
+  encodeProbeAck,
   MAX_CONTROL_BODY,
+  seenByAck,
 } from '../../agent/session/control.ts';
 import { CookieJar, MacKeys } from '../../agent/session/cookie.ts';
 import { allLaneKeys, baseIndex, controlIndex, laneKey } from '../../agent/session/keys.ts';
@@ -179,7 +181,7 @@ test('no decoder throws on garbage', () => {
 const CONTROL_BODIES: readonly [ControlKind, number | null][] = [
   [CONTROL.keepalive, 0],
   [CONTROL.probe, 8],
-  [CONTROL.probeAck, 10],
+  [CONTROL.probeAck, 28],
   [CONTROL.challenge, 8],
   [CONTROL.response, 8],
   [CONTROL.request, null],
@@ -200,6 +202,21 @@ test('control messages of every kind read back, padded to any size and cut to th
       }),
       { numRuns: 20 },
     );
+});
+
+test("a probe's answer says from where the probe came, in both families", () => {
+  for (const from of [
+    { ip: '192.0.2.7', port: 7947 },
+    { ip: '2001:db8::7', port: 65_535 },
+  ]) {
+    const body = encodeProbeAck(new Uint8Array(8).fill(7), 1200, from);
+    assert.deepEqual(seenByAck(body), from);
+    assert.equal(
+      encodeControl(CONTROL.probeAck, body).length,
+      32,
+      'the answer is no larger than the smallest probe',
+    );
+  }
 });
 
 test('control messages of unknown kinds, wrong lengths or dirty padding are refused', () => {

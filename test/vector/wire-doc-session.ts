@@ -81,7 +81,10 @@ export const sealedFrame = seal(1, baseIndex, dataLaneKey, vxlan);
 export const keepalive = encodeControl(CONTROL.keepalive, new Uint8Array(0));
 export const sealedKeepalive = seal(0, controlIndex(baseIndex), controlLaneKey, keepalive);
 export const probe = encodeControl(CONTROL.probe, some('probe', 8));
-export const probeAck = encodeControl(CONTROL.probeAck, encodeProbeAck(some('probe', 8), 64));
+export const probeAck = encodeControl(
+  CONTROL.probeAck,
+  encodeProbeAck(some('probe', 8), 64, { ip: '192.0.2.11', port: 7947 }),
+);
 export const challenge = encodeControl(CONTROL.challenge, some('challenge', 8));
 
 /** beta begins, alpha answers. */

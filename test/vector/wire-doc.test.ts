@@ -81,7 +81,10 @@ test('the control examples decode to their kinds', () => {
     'control-probe': { kind: CONTROL.probe, body: m.some('probe', 8) },
     'control-probe-ack': {
       kind: CONTROL.probeAck,
-      body: m.concatBytes(m.some('probe', 8), Uint8Array.of(0, 64)),
+      body: m.concatBytes(
+        m.some('probe', 8),
+        Uint8Array.of(0, 64, ...new Uint8Array(10), 0xff, 0xff, 192, 0, 2, 11, 0x1f, 0x0b),
+      ),
     },
     'control-challenge': { kind: CONTROL.challenge, body: m.some('challenge', 8) },
   };

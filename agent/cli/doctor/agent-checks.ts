@@ -76,3 +76,37 @@ export function checkPeers({ running }: Examination): Finding[] {
     judge('peers', what, 'see that they run and that UDP reaches them both ways: weft doctor there'),
   ];
 }
+
+/** Share of the table from which new addresses begin to push out old ones. */
+const NEARLY_FULL = 0.9;
+
+/** Room for addresses: a full table is no error of the agent, and floods what it forgets. */
+export function checkFdb({ running }: Examination): Finding[] {
+  if (running === null) return [];
+  const total = (name: string): number =>
+    running.metrics
+      .find((metric) => metric.name === name)
+      ?.values.reduce((sum, { value }) => sum + value, 0) ?? 0;
+  const entries = total('weft_fdb_entries');
+  const limit = total('weft_fdb_limit');
+  const evictions = total('weft_fdb_evictions_total');
+  const refused = total('weft_fdb_not_learned_total');
+  const whose = '`weft fdb` says behind whom they are';
+  if (refused > 0)
+    return [
+      warn(
+        'fdb',
+        `a peer has more addresses than fdb.per_peer_limit: ${refused} frames came from one that was not learned`,
+        `raise fdb.per_peer_limit, or find who invents addresses: ${whose}`,
+      ),
+    ];
+  if (evictions > 0 || entries > limit * NEARLY_FULL)
+    return [
+      warn(
+        'fdb',
+        `the address table holds ${entries} of ${limit}, and ${evictions} addresses had to give way: their frames are flooded`,
+        `raise fdb.limit, or find who invents addresses: ${whose}`,
+      ),
+    ];
+  return [ok('fdb', `${entries} of ${limit} addresses`)];
+}

@@ -41,6 +41,10 @@ export function addBugreport(program: Command, context: Context): void {
     .option('--out <file>', 'where to write it (default: weft-bugreport-TIME.tar.gz here)')
     .option('--log <file>', "end of the agent's log, if it is not in the journal")
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weft bugreport\n  weft bugreport --out /tmp/report.tar.gz --log agent.log',
+    )
     .action(async ({ out, log, json }: Flags) => {
       const name = `weft-bugreport-${timeStamp()}`;
       const file = resolve(out ?? `${name}.tar.gz`);

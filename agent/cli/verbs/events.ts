@@ -32,6 +32,7 @@ export function addEvents(program: Command, context: Context): void {
     .option('--follow', 'go on until Ctrl-C; with --json one object on each line')
     .option('--after <number>', 'only events after this number', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .addOption(jsonOption())
+    .addHelpText('after', '\nExamples:\n  weft events\n  weft events --follow --json')
     .action((flags: Flags) => (flags.follow === true ? follow(context, flags) : once(context, flags)));
 }
 

@@ -1,5 +1,5 @@
 /** `weft ping HOST|MAC`: does the other agent answer, how fast, over which path. No frame and no IP is involved. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { systemClock } from '../../clock.ts';
 import type { FdbReport, PeerReport, PeersReport, PingReport, PingRequest } from '../../control/api-types.ts';
 import { EXIT, WeftError } from '../../errors.ts';
@@ -43,7 +43,9 @@ export function addPing(program: Command, context: Context): void {
         'works and ping(8) does not, look at the TAP and at what is behind it. Exits 6 if nothing comes back.',
     )
     .option('--count <number>', 'how many probes', wholeNumber(1, MAX_COUNT), 3)
-    .option('--interval <duration>', 'time between them', duration, 1000)
+    .addOption(
+      new Option('--interval <duration>', 'time between them').argParser(duration).default(1000, '1s'),
+    )
     .option(
       '--size <bytes>',
       'size of the outer IP packet, to try what the path carries',

@@ -34,6 +34,10 @@ export function addSd(program: Command, context: Context): void {
     .option('--out <file>', 'write there, all at once, instead of to stdout')
     .option('--port <port>', 'port of metrics.address on the hosts', portOf, 9586)
     .option('--underlay', 'targets are underlay addresses where they are known')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weft sd --out /etc/prometheus/weft-sd.json\n  weft sd --underlay --port 9586',
+    )
     .action(async (flags: Flags) => {
       const { members } = await context.client().get<MembersReport>('/v1/members');
       const text = `${JSON.stringify(targetsOf(members, flags.port, flags.underlay === true))}\n`;

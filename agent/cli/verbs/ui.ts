@@ -24,6 +24,10 @@ export function addUi(program: Command, context: Context): void {
     .option('--open', 'open a browser too (xdg-open)')
     .option('--port <port>', 'port of 127.0.0.1; 0 is one that is free', wholeNumber(0, 65_535), 0)
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  weft ui --open\n  weft ui --port 8088     # with ssh -L 8088:127.0.0.1:8088 HOST',
+    )
     .action((flags: Flags) => serve(context, flags));
 }
 
