@@ -4,7 +4,7 @@
  * root.
  */
 import type { Contact, GossipNode } from '../gossip/index.ts';
-import { lookUp } from './agent-seeds.ts';
+import { lookUp, type Resolver, systemResolver } from './agent-seeds.ts';
 import type { Clock } from './clock.ts';
 import { canonicalIp } from './endpoint.ts';
 import { nodeIdOf } from './identity/node-cert.ts';
@@ -71,14 +71,19 @@ export function readContacts(state: StateDir): NamedContact[] {
  * Looks the names up now and again for as long as this host sees nobody else, each time going on to the next address that
  * a name has. Returns what stops it.
  */
-export function followNames(gossip: GossipNode, contacts: readonly NamedContact[], clock: Clock): () => void {
+export function followNames(
+  gossip: { readonly swim: Pick<GossipNode['swim'], 'stats' | 'moveContact'> },
+  contacts: readonly NamedContact[],
+  clock: Clock,
+  resolver: Resolver = systemResolver,
+): () => void {
   const named = contacts.filter(({ host }) => host !== null);
   if (named.length === 0) return () => {};
   let round = 0;
   const look = async (): Promise<void> => {
     if (gossip.swim.stats().members.alive > 1) return;
     for (const { id, host, address } of named) {
-      const places = host === null ? [] : await lookUp(host, address.port, clock);
+      const places = host === null ? [] : await lookUp(host, address.port, clock, resolver);
       // A service's record names the sealed port; gossip keeps its own.
       const ips = [...new Set([...places.map(({ ip }) => ip), address.ip])];
       const ip = ips[round % ips.length] ?? address.ip;

@@ -31,6 +31,8 @@ export interface GossipStart {
   readonly dataPlane: DataPlane;
   readonly clock: Clock;
   readonly log: Logger;
+  /** A member, or this host, is known to have signed two different records with one number. */
+  readonly onEquivocation: (id: string) => void;
   /** Seconds of a probe that was answered. */
   readonly onProbe: (seconds: number) => void;
 }
@@ -70,11 +72,7 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
         else if (output.type === 'statement') o.onStatement();
         else if (output.type === 'drop') dataPlane.drop('receive', output.reason);
         else if (output.type === 'probe' && output.rttMs !== null) onProbe(output.rttMs / 1000);
-        else if (output.type === 'equivocation')
-          log.error(
-            { id: output.id },
-            'a member signed two different records with one number: its state was copied or its key stolen',
-          );
+        else if (output.type === 'equivocation') o.onEquivocation(output.id);
       },
     });
   } catch (error) {

@@ -56,6 +56,9 @@ import { buildVersion } from './version.ts';
 
 const REPLAY_SAVE_MS = 60_000;
 const EVENT_LOOK_MS = 1000;
+const EQUIVOCATION = 'signed two different records with one number: its state was copied or its key stolen';
+const OWN_EQUIVOCATION =
+  'the other hosts leave this one alone, for its key signed in two places: stop the copy of its state, or revoke it and join anew';
 const STOP_AFTER_LEAVE_MS = 200;
 /** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
 const STOP_AFTER_REVOCATION_MS = 5000;
@@ -205,7 +208,15 @@ export class Agent {
       incarnation: counters.incarnation,
       persistIncarnation: (incarnation) => writeCounters(state, { ...readCounters(state), incarnation }),
     });
-    const sessions = createSessions(config, state, identity, segment, counters.incarnation, layout.pairs);
+    const sessions = createSessions(
+      config,
+      state,
+      identity,
+      segment,
+      counters.incarnation,
+      layout.pairs,
+      (id) => gossip.swim.isQuarantined(id),
+    );
 
     const certificates = new Certificates({ identity, state, peers, trust, clock, log, events });
     const paths: Paths = new Paths({
@@ -282,6 +293,12 @@ export class Agent {
       dataPlane,
       clock,
       log,
+      onEquivocation: (id) => {
+        const own = id === identity.cert.nodeIdHex;
+        const name = own ? identity.cert.name : (peers.byId(id)?.name ?? id.slice(0, 8));
+        log.error({ host: name, id }, EQUIVOCATION);
+        events.add('equivocation', name, EQUIVOCATION);
+      },
       onProbe: (sec) => metrics.observeProbe(sec),
     });
     const verdicts = new Verdicts({
@@ -358,7 +375,8 @@ export class Agent {
           { identity, gossip, trust, admissions: certificates.admissions, statements, verdicts, clock },
           request,
         ),
-      ended: () => this.#ended ?? certificates.problem,
+      ended: () =>
+        this.#ended ?? certificates.problem ?? (gossip.swim.ownQuarantineMs > 0 ? OWN_EQUIVOCATION : null),
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       rights,

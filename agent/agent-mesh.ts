@@ -55,6 +55,10 @@ const TICK_MS = 50;
 const IDLE_TICK_MS = 500;
 /** A little less than an idle tick, so that it never waits for a second. */
 const ACTIVITY_MS = 450;
+/** What a session heard since the last look outweighs doubt (gossip/doubt.ts). */
+const HEARD_MS = 1000;
+/** A doubted member whose session was silent for so long is out of use. */
+const SUSPEND_AFTER_MS = 2000;
 
 /** What the agent says of this host's sealed traffic besides data. */
 export interface ControlTraffic {
@@ -164,8 +168,10 @@ export class Mesh {
   memberChanged(id: string): void {
     const member = this.#gossip?.swim.member(id);
     const peer = this.#p.peers.byId(id);
-    if (member === undefined || member.state === 'left') {
-      if (peer !== undefined) void this.#forget(peer, member === undefined ? 'forgotten' : 'left');
+    const quarantined = this.#gossip?.swim.isQuarantined(id) === true;
+    if (member === undefined || member.state === 'left' || quarantined) {
+      const why = member === undefined ? 'forgotten' : quarantined ? 'it contradicted itself' : 'left';
+      if (peer !== undefined) void this.#forget(peer, why);
       return;
     }
     if (peer === undefined) void this.#admit(member);
@@ -232,8 +238,7 @@ export class Mesh {
   }
 
   #update(peer: MemberPeer, member: Member): void {
-    const { dataPlane } = this.#p;
-    dataPlane.setFlooding(peer.slot, member.state !== 'dead' || peer.state === 'up');
+    this.#judge(peer, this.#p.clock.monotonicMs());
     const cert = this.#p.trust.certOf(member.record.credential);
     const endpoint = this.#sealedEndpoint(member);
     if (cert === null || endpoint === null || member.state === 'dead') return;
@@ -242,6 +247,23 @@ export class Mesh {
     // While a session is up it knows best where its peer is.
     if (peer.state !== 'up') peer.endpoint = endpoint;
     if (member.channel.opened) this.#connect(peer, cert);
+  }
+
+  /**
+   * What membership doubts and the session does not hear gets no copies and no frames until one of the two hears of it.
+   * While there is doubt the session asks, so that a peer whose gossip alone is cut off goes on.
+   */
+  #judge(peer: MemberPeer, nowMs: number): void {
+    const { sessions, dataPlane, log } = this.#p;
+    const member = this.#gossip?.swim.member(peer.id);
+    const doubted = member?.state === 'suspect' || member?.state === 'dead';
+    if (doubted && peer.state === 'up') this.#carryOut(sessions.ask(nowMs, peer.id));
+    const askedAtMs = member?.state === 'suspect' ? member.stateSinceMs : Number.NEGATIVE_INFINITY;
+    const silentMs = nowMs - Math.max(askedAtMs, sessions.heardAtMs(peer.id));
+    const suspended = doubted && silentMs >= SUSPEND_AFTER_MS;
+    if (suspended === dataPlane.isSuspended(peer.slot)) return;
+    dataPlane.setSuspended(peer.slot, suspended);
+    log.info({ peer: peer.name, suspended }, suspended ? 'nobody hears it' : 'heard again');
   }
 
   /** Something authenticated came from the member's endpoint: only now may a handshake go there. */
@@ -303,6 +325,8 @@ export class Mesh {
         nextCounter: c.nextCounter,
       };
       this.#carryOut(sessions.activity(now, peer.id, activity));
+      if (now - sessions.heardAtMs(peer.id) < HEARD_MS) this.#gossip?.swim.heard(peer.id);
+      this.#judge(peer, now);
       if (dataPlane.takeWanted(peer.slot) && peer.state === 'down') this.reachable(peer.id);
     }
   }
@@ -376,12 +400,13 @@ export class Mesh {
         peer.reason = null;
         this.#p.paths.up(peer);
         this.#p.onUp(peer.id, peer.address);
-        return dataPlane.setFlooding(peer.slot, true);
+        return this.#judge(peer, clock.monotonicMs());
       case 'down':
         if (peer === undefined) return;
         log.info({ peer: peer.name, reason: o.reason }, 'peer down');
         peer.state = 'down';
         peer.reason = o.reason;
+        this.#judge(peer, clock.monotonicMs());
         return this.#p.paths.down(peer);
       case 'handshakeDone':
         this.#p.onHandshake(o.result, o.durationMs / 1000);

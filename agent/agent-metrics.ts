@@ -264,6 +264,7 @@ function snapshot(p: MetricsParts, gossipFd: number | null): MetricsSnapshot {
     gossipHealthScore: stats.healthScore,
     gossipBroadcastQueue: stats.broadcastQueue,
     gossipIncarnation: stats.incarnation,
+    equivocations: stats.equivocations,
     offloads: p.offloads(),
     udpSocketDrops: [
       { socket: 'sealed', count: dropsOf(p.underlay.sealedFds) },

@@ -31,6 +31,7 @@ export function createSessions(
   segment: SegmentRule,
   incarnation: number,
   transmitLanes: number,
+  isQuarantined: (id: string) => boolean,
 ): SessionManager {
   const { trust, keys } = identity;
   const sealed = segment.mode === 'sealed';
@@ -61,7 +62,9 @@ export function createSessions(
         const verdict = cert === undefined ? null : trust.verifyNodeCert(cert, issuer ?? null);
         if (verdict === null || !verdict.ok)
           return { ok: false, reason: verdict?.reason ?? 'no certificate' };
-        const { nodeIdHex, dhPk, signPk } = verdict.cert;
+        const { nodeIdHex, dhPk, signPk, name } = verdict.cert;
+        if (isQuarantined(nodeIdHex))
+          return { ok: false, reason: `host ${name} signed two different records with one number` };
         return { ok: true, value: { id: nodeIdHex, dhPk, signPk } };
       },
       verifyToken: (bytes) =>

@@ -232,6 +232,7 @@ export class LiveView implements AgentView {
       nodeId: identity.cert.nodeIdHex,
       self: true,
       admitter: identity.trust.mayAdmit(identity.cert),
+      quarantined: gossip.swim.ownQuarantineMs > 0,
     };
     const others = gossip.swim.members().map((m) => {
       const cert = trust.certOf(m.record.credential);
@@ -248,6 +249,7 @@ export class LiveView implements AgentView {
         nodeId: m.id,
         self: false,
         admitter: cert !== null && identity.trust.mayAdmit(cert),
+        quarantined: gossip.swim.isQuarantined(m.id),
         // Who gave the name up comes after everybody who holds it.
         claim: node?.status === 'released' ? Number.POSITIVE_INFINITY : (cert?.notBeforeMs ?? 0),
       };
@@ -287,6 +289,7 @@ export class LiveView implements AgentView {
       frozen: e.frozenForSec > 0,
       frozenMs: e.frozenForSec > 0 ? e.frozenForSec * 1000 : null,
       rival: e.frozenForSec > 0 ? nameOf(e.rival) : null,
+      suspended: peer !== null && dataPlane.isSuspended(e.port),
     });
     // One that is frozen here is shown once, with what the other table knows of it.
     const keptHere = new Set(

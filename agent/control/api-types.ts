@@ -120,6 +120,8 @@ export interface MemberReport {
   readonly self: boolean;
   /** Whether it may admit other hosts. */
   readonly admitter: boolean;
+  /** It contradicted itself: no frames are exchanged with it for a while. */
+  readonly quarantined: boolean;
 }
 
 /** `GET /v1/members`; includes this host. */
@@ -146,6 +148,8 @@ export interface FdbEntryReport {
   readonly frozen: boolean;
   readonly frozenMs: number | null;
   readonly rival: string | null;
+  /** Its peer is not heard: kept, and not used until it is. */
+  readonly suspended: boolean;
 }
 
 export interface VtepReport {
@@ -295,7 +299,8 @@ export type EventType =
   | 'policy'
   | 'renewal'
   | 'admitter'
-  | 'overuse';
+  | 'overuse'
+  | 'equivocation';
 
 export interface EventReport {
   /** Counts from 1 from the start of the agent. */

@@ -32,6 +32,7 @@ const NONE: Readonly<Record<EventType, number>> = {
   renewal: 0,
   admitter: 0,
   overuse: 0,
+  equivocation: 0,
 };
 
 export class EventRing {

@@ -3,7 +3,7 @@
  * times as long for the series of a thousand peers, and the event loop waits. Called by metrics.ts at each scrape.
  */
 import type { MetricReport } from './api-types.ts';
-import type { MetricDefinition, Sample } from './metrics-table.ts';
+import type { MetricDefinition, Sample } from './metric.ts';
 
 /** Series of one metric. Counters that meet under one set of labels add up; of gauges the last holds. */
 export interface Series {

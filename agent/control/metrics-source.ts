@@ -61,6 +61,8 @@ export interface MetricsSnapshot {
   readonly gossipHealthScore: number;
   readonly gossipBroadcastQueue: number;
   readonly gossipIncarnation: number;
+  /** Proofs that a member signed two records with one number. */
+  readonly equivocations: number;
 
   readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
   /** Connections to the control socket by users who may not use it. */

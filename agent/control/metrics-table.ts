@@ -3,48 +3,15 @@
  * series of it and docs/METRICS.md is checked against it. Names follow Prometheus: base units, `_total` on counters,
  * bounded labels (no MAC, no address, no token). Names and labels are stable.
  */
-import type { MetricsSnapshot, PeerMetrics } from './metrics-source.ts';
-
-export interface Sample {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-}
-
-export interface MetricDefinition {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge';
-  readonly labels: readonly string[];
-  readonly help: string;
-  /** `peers` is empty when series per peer are off. */
-  readonly read: (snapshot: MetricsSnapshot, peers: readonly PeerMetrics[]) => readonly Sample[];
-}
-
-export interface HistogramDefinition {
-  readonly name: string;
-  readonly help: string;
-  /** Upper bounds, seconds. */
-  readonly buckets: readonly number[];
-}
-
-const one = (value: number): readonly Sample[] => [{ labels: {}, value }];
-
-/** One sample for each key of a record, as label `label`. */
-function byKey(label: string, record: Readonly<Record<string, number>>): readonly Sample[] {
-  return Object.entries(record).map(([key, value]) => ({ labels: { [label]: key }, value }));
-}
-
-/** One sample for each peer of which the value is known. */
-function byPeer(
-  peers: readonly PeerMetrics[],
-  value: (peer: PeerMetrics) => number | null,
-): readonly Sample[] {
-  const samples: Sample[] = []; // bounded by the peers
-  for (const peer of peers) {
-    const known = value(peer);
-    if (known !== null) samples.push({ labels: { peer: peer.peer }, value: known });
-  }
-  return samples;
-}
+import {
+  byKey,
+  byPeer,
+  type HistogramDefinition,
+  type MetricDefinition,
+  one,
+  type Sample,
+} from './metric.ts';
+import type { MetricsSnapshot } from './metrics-source.ts';
 
 /** Drops of one reason, both directions. */
 function dropsOf(snapshot: MetricsSnapshot, reason: string): readonly Sample[] {
@@ -369,6 +336,13 @@ export const METRICS: readonly MetricDefinition[] = [
     labels: [],
     help: 'Incarnation of this host; grows at each start and at each refuted suspicion.',
     read: ({ gossipIncarnation }) => one(gossipIncarnation),
+  },
+  {
+    name: 'weft_equivocations_total',
+    type: 'counter',
+    labels: [],
+    help: 'Proofs that a member, or this host, signed two different records with one number.',
+    read: ({ equivocations }) => one(equivocations),
   },
   {
     name: 'weft_offload',

@@ -7,16 +7,9 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { buildVersion } from '../version.ts';
 import type { MetricReport, MetricsReport } from './api-types.ts';
 import { formatSeries, reportSamples, seriesOf } from './exposition.ts';
+import type { HistogramDefinition, MetricDefinition, Sample } from './metric.ts';
 import type { MetricsSnapshot, PeerMetrics } from './metrics-source.ts';
-import {
-  HANDSHAKE_DURATION,
-  type HistogramDefinition,
-  LOOP_DELAY,
-  METRICS,
-  type MetricDefinition,
-  PROBE_DURATION,
-  type Sample,
-} from './metrics-table.ts';
+import { HANDSHAKE_DURATION, LOOP_DELAY, METRICS, PROBE_DURATION } from './metrics-table.ts';
 
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 

@@ -23,6 +23,7 @@ import type {
 import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
 import { createFdbCopy, createFdbMemory, Fdb, type FdbEntry, type FdbMemory, ONE_PORT } from './fdb.ts';
 import { duplicateRule } from './fdb-moves.ts';
+import { floodTo } from './flood-list.ts';
 import { newestMs, readPeerCounters } from './peer-counters.ts';
 import { createRing, type RingMemory, RingReader } from './ring.ts';
 import {
@@ -290,7 +291,7 @@ export class DataPlane {
       await this.setEndpoint(slot, member.plain);
       await this.#pool.broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
     }
-    for (const segment of segments) this.#floodTo(segment, slot, true);
+    for (const segment of segments) floodTo(t, segment, slot, !this.isSuspended(slot));
     return pinned;
   }
 
@@ -303,12 +304,13 @@ export class DataPlane {
 
   /** Forgets a member or plain endpoint everywhere; resolves when its slot may be given to another. */
   async removeMember(slot: number): Promise<void> {
-    for (let segment = 0; segment < MAX_SEGMENTS; segment++) this.#floodTo(segment, slot, false);
+    for (let segment = 0; segment < MAX_SEGMENTS; segment++) floodTo(this.#tables, segment, slot, false);
     this.#tables.peerFlags[slot] = 0;
     this.#tables.peerSegments[slot] = 0;
     this.setPacketLimit(slot, 0);
     this.setRuns(slot, true);
     this.setSpread(slot, false);
+    Atomics.store(this.#tables.peerSuspended, slot, 0);
     this.flushPeer(slot);
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
@@ -319,26 +321,18 @@ export class DataPlane {
     }
   }
 
-  /** Puts a slot on a segment's flood list or takes it off. The list is rewritten in place, then its length stored. */
-  #floodTo(segment: number, slot: number, add: boolean): void {
-    const { segments, members } = this.#tables;
-    const base = segment * MAX_SLOTS;
-    const countAt = segment * SEGMENT_STRIDE + S.MEMBERS;
-    const count = segments[countAt]!;
-    const at = members.subarray(base, base + count).indexOf(slot);
-    if (add && at < 0) {
-      members[base + count] = slot;
-      Atomics.store(segments, countAt, count + 1);
-    } else if (!add && at >= 0) {
-      members[base + at] = members[base + count - 1]!;
-      Atomics.store(segments, countAt, count - 1);
-    }
+  /**
+   * Takes a silent member off the flood lists and its addresses out of use, or puts all of it back: nothing is forgotten.
+   * A frame that wants it is told by takeWanted.
+   */
+  setSuspended(slot: number, on: boolean): void {
+    const bits = this.#tables.peerSegments[slot]!;
+    Atomics.store(this.#tables.peerSuspended, slot, on ? 1 : 0);
+    for (let i = 0; i < MAX_SEGMENTS; i++) if ((bits & (1 << i)) !== 0) floodTo(this.#tables, i, slot, !on);
   }
 
-  /** Takes a silent member off the flood lists, or puts it back, without forgetting it. */
-  setFlooding(slot: number, on: boolean): void {
-    const bits = this.#tables.peerSegments[slot]!;
-    for (let i = 0; i < MAX_SEGMENTS; i++) if ((bits & (1 << i)) !== 0) this.#floodTo(i, slot, on);
+  isSuspended(slot: number): boolean {
+    return this.#tables.peerSuspended[slot] !== 0;
   }
 
   /** Forgets every address learned behind a peer, in every thread, at once. */
@@ -346,7 +340,7 @@ export class DataPlane {
     Atomics.add(this.#tables.peerGeneration, slot, 1);
   }
 
-  /** True once after a frame wanted a peer that has no session. */
+  /** True once after a frame wanted a peer that has no session or is suspended. */
   takeWanted(slot: number): boolean {
     return Atomics.exchange(this.#tables.peerWanted, slot, 0) !== 0;
   }

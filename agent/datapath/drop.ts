@@ -41,11 +41,12 @@ export const DROP = {
   superFrame: 34,
   revoked: 35,
   macFrozen: 36,
+  suspended: 37,
 } as const;
 
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-export const DROP_COUNT = 37;
+export const DROP_COUNT = 38;
 
 export interface DropInfo {
   readonly label: string;
@@ -136,6 +137,11 @@ export const DROP_TABLE: readonly DropInfo[] = [
     label: 'mac_frozen',
     directions: rx,
     why: 'The source MAC is claimed by two hosts, and the other one keeps it for now.',
+  },
+  {
+    label: 'suspended',
+    directions: tx,
+    why: 'For a host that membership doubts or calls dead and that its session does not hear either.',
   },
 ];
 

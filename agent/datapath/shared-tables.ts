@@ -91,6 +91,11 @@ export interface SharedTables {
   readonly trialSignal: Int32Array;
   /** By slot; 1: the path to the peer swallows what leaves as one message of several datagrams. Written by the main thread. */
   readonly peerSingly: Int32Array;
+  /**
+   * By slot; 1: what was learned behind the peer is not used, for nobody hears it. Nothing is forgotten. Written by the main
+   * thread.
+   */
+  readonly peerSuspended: Int32Array;
   /** By slot; set by a transmit worker when the kernel said EMSGSIZE, cleared by the main thread. */
   readonly peerTooBig: Int32Array;
   /** Bit n of slot s: the peer holds the segment at position n. */
@@ -123,6 +128,7 @@ export function createSharedTables(rows: number): SharedTables {
     trialSeq: ints(MAX_SLOTS),
     trialSignal: ints(1),
     peerSingly: ints(MAX_SLOTS),
+    peerSuspended: ints(MAX_SLOTS),
     peerTooBig: ints(MAX_SLOTS),
     peerSegments: ints(MAX_SLOTS),
     segments: ints(MAX_SEGMENTS * SEGMENT_STRIDE),

@@ -71,7 +71,15 @@ function decide(world: TraceWorld, notes: TraceNotes, frame: Uint8Array, nowSec:
     return flood(world, notes, frame);
   }
   const slot = remote.lookup(SEGMENT, hi, lo, nowSec);
-  if (slot >= 0) {
+  const suspended = slot >= 0 && world.tables.peerSuspended[slot] === 1;
+  if (suspended && remote.foundFlags === FDB_STATIC)
+    return notes.end('lookup', DROP.suspended, `${mac} is that of ${world.nameOf(slot)}, which nobody hears`);
+  if (suspended)
+    notes.pass(
+      'lookup',
+      `${mac} was behind ${world.nameOf(slot)}, which nobody hears: as if it were unknown`,
+    );
+  if (slot >= 0 && !suspended) {
     const stays = remote.foundFlags !== 0;
     const kind = remote.foundFlags === FDB_STATIC ? 'static entry' : 'frozen entry';
     if (stays && slot === HERE_SLOT)
@@ -98,7 +106,7 @@ function decide(world: TraceWorld, notes: TraceNotes, frame: Uint8Array, nowSec:
       DROP.local,
       `${mac} is behind this TAP itself, seen ${nowSec - local.foundSeen} s ago`,
     );
-  notes.pass('lookup', `${mac} is not in the forwarding table: to every member`);
+  if (!suspended) notes.pass('lookup', `${mac} is not in the forwarding table: to every member`);
   return flood(world, notes, frame);
 }
 

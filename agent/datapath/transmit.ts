@@ -159,7 +159,13 @@ export class TransmitPath {
       tables.totals[totals + (broadcast ? T.FLOOD_BROADCAST : T.FLOOD_MULTICAST)]! += 1;
       return this.#flood(i);
     }
-    const slot = remote.lookup(this.#segment, dstHi, dstLo, nowSec);
+    let slot = remote.lookup(this.#segment, dstHi, dstLo, nowSec);
+    if (slot >= 0 && tables.peerSuspended[slot] === 1) {
+      tables.peerWanted[slot] = 1;
+      if (remote.foundFlags !== 0) return DROP.suspended;
+      // Nobody hears that peer, and the address may be elsewhere by now: as if it were unknown.
+      slot = -1;
+    }
     if (slot >= 0) {
       // An address that came back behind this TAP is in both tables; the later sighting is true, unless it is pinned or frozen.
       const stays = remote.foundFlags !== 0;

@@ -79,6 +79,11 @@ export class Liveness {
     return nowMs - this.#lastProbeMs >= gap;
   }
 
+  /** Somebody else doubts the peer: whether it may be asked now. */
+  askDue(nowMs: number): boolean {
+    return nowMs - this.#lastProbeMs >= URGENT_PROBE_MS;
+  }
+
   probeSent(nowMs: number, id: string, confirmed: boolean): void {
     if (!confirmed && Number.isFinite(this.#lastProbeMs))
       this.#confirmGapMs = Math.min(this.#confirmGapMs * 2, URGENT_PROBE_MS);

@@ -409,6 +409,16 @@ export class PeerSession {
     this.#liveness.probeSent(nowMs, toHex(id), this.#ring.current?.confirmed ?? true);
   }
 
+  /** When anything authenticated last came. */
+  get heardAtMs(): number {
+    return this.#liveness.lastRxMs;
+  }
+
+  /** Membership doubts the peer: what the session hears of it decides. */
+  ask(nowMs: number): void {
+    if (this.#ring.current !== null && this.#liveness.askDue(nowMs)) this.#probe(nowMs);
+  }
+
   /** A probe of that many bytes, to be sent at once; null while there is no key. Its loss says nothing about the peer. */
   pathProbe(nowMs: number, datagramBytes: number, fromListener: boolean): PathProbe | null {
     const id = this.#ctx.rng.fill(new Uint8Array(8));

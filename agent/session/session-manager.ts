@@ -266,6 +266,17 @@ export class SessionManager {
     return this.#peers.get(id)?.pathProbe(nowMs, datagramBytes, fromListener) ?? null;
   }
 
+  /** When anything authenticated last came from a member, data included; -Infinity if nothing did. */
+  heardAtMs(id: string): number {
+    return this.#peers.get(id)?.heardAtMs ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** A member is doubted: it is asked for a sign of life if it has a session, at most once a second. */
+  ask(nowMs: number, id: string): SessionOutput[] {
+    this.#peers.get(id)?.ask(nowMs);
+    return this.#ctx.takeOutputs();
+  }
+
   /** What the shared tables say, about once a second or more often. */
   activity(nowMs: number, id: string, activity: PeerActivity): SessionOutput[] {
     this.#peers.get(id)?.activity(nowMs, activity);

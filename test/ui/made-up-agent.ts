@@ -63,6 +63,7 @@ export function madeUpAgent(hosts: number): Pick<AgentView, 'page' | 'pageFdb'> 
     ageMs: i,
     static: false,
     ...{ frozen: false, frozenMs: null, rival: null },
+    suspended: false,
   }));
   return {
     async page() {
@@ -82,6 +83,7 @@ export function madeUpAgent(hosts: number): Pick<AgentView, 'page' | 'pageFdb'> 
           nodeId: nodeId(i),
           self: i === 0,
           admitter: i === 0,
+          quarantined: false,
         })),
         drops: [],
         traffic: { txFrames: 0, rxFrames: 0, txBytes: Math.round(sec * 1e7), rxBytes: Math.round(sec * 3e6) },

@@ -37,6 +37,7 @@ test('the FDB is searched by MAC and by peer, told in full, and cut', () => {
     ageMs: 1,
     static: false,
     ...{ frozen: false, frozenMs: null, rival: null },
+    suspended: false,
   })).reverse();
   const all = pageFdb(entries, '');
   assert.deepEqual([all.total, all.matching, all.entries.length], [2000, 2000, MAX_PAGE_FDB]);

@@ -19,6 +19,7 @@ const member = (name: string, more: Partial<MemberReport> = {}): MemberReport =>
   nodeId: '00',
   self: false,
   admitter: false,
+  quarantined: false,
   ...more,
 });
 

@@ -45,7 +45,7 @@ import { WeftError } from '../../agent/errors.ts';
 
 const NODE_ID = 'ab'.repeat(32);
 
-const CALM = { frozen: false, frozenMs: null, rival: null };
+const CALM = { frozen: false, frozenMs: null, rival: null, suspended: false };
 
 export const PEER_METRICS: PeerMetrics = {
   peer: 'beta',
@@ -102,6 +102,7 @@ export const SNAPSHOT: MetricsSnapshot = {
   gossipHealthScore: 0,
   gossipBroadcastQueue: 0,
   gossipIncarnation: 4,
+  equivocations: 0,
   offloads: [
     { name: 'tso', on: true },
     { name: 'gso', on: false },
@@ -214,7 +215,7 @@ export class FakeAgent implements AgentView {
 
   members(): MembersReport {
     const alpha = { address: '10.80.0.1/24', endpoint: '192.0.2.1:7947', nodeId: NODE_ID };
-    const self = { self: true, admitter: true };
+    const self = { self: true, admitter: true, quarantined: false };
     return { v: 1, members: [{ ...alpha, name: 'alpha', state: 'alive', incarnation: 4, ...self }] };
   }
 

@@ -92,7 +92,12 @@ class World {
       fdbTotal: (of) => (of === 'MOVES' ? this.moves : this.freezes),
       fdbEntries: () =>
         this.macs.map(([mac, peer]) => {
-          const frozen = { frozen: this.frozenMs !== null, frozenMs: this.frozenMs, rival: null };
+          const frozen = {
+            frozen: this.frozenMs !== null,
+            frozenMs: this.frozenMs,
+            rival: null,
+            suspended: false,
+          };
           return { mac, vni: 1, peer, ageMs: 0, static: false, ...frozen };
         }),
     },

@@ -48,6 +48,25 @@ test('data unanswered for 3 s begins a handshake, and the peer counts as down un
   world.until(() => bothUp(a, b), 6000, 'both up again');
 });
 
+test('a doubted peer is asked at most once a second, and what is heard of it is told', () => {
+  const { world, a, b } = pair(9);
+  assert.equal(a.manager.heardAtMs(b.peer.id), Number.NEGATIVE_INFINITY);
+  assert.deepEqual(a.manager.ask(world.nowMs, b.peer.id), [], 'nothing without a session');
+  a.connect(b);
+  world.until(() => bothUp(a, b), 1000, 'both up');
+  world.run(5000);
+  const before = a.manager.heardAtMs(b.peer.id);
+  let probes = 0;
+  for (let i = 0; i < 50; i++) {
+    const outputs = a.manager.ask(world.nowMs, b.peer.id);
+    probes += outputs.length;
+    a.carryOut(outputs);
+    world.run(100);
+  }
+  assert.ok(probes >= 4 && probes <= 6, `${probes} in 5 s`);
+  assert.ok(a.manager.heardAtMs(b.peer.id) > before + 3000);
+});
+
 test('data in one direction only is answered enough that nothing is begun again', () => {
   const { world, a, b } = pair(3);
   a.connect(b);

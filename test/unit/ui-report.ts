@@ -11,7 +11,7 @@ export function peerNamed(name: string, change: Partial<PeerReport> = {}): PeerR
 
 export function memberNamed(name: string, change: Partial<MemberReport> = {}): MemberReport {
   const facts = { state: 'alive', incarnation: 1, address: null, endpoint: null, self: false } as const;
-  return { ...facts, admitter: false, name, nodeId: `id-${name}`, ...change };
+  return { ...facts, admitter: false, quarantined: false, name, nodeId: `id-${name}`, ...change };
 }
 
 export function report(change: Partial<PageReport> = {}): PageReport {

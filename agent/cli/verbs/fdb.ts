@@ -13,9 +13,13 @@ const COLUMNS: readonly Column<FdbEntryReport>[] = [
   { title: 'KIND', cell: kindOf },
 ];
 
-function kindOf({ static: isStatic, frozen, rival, frozenMs }: FdbEntryReport): string {
-  if (!frozen) return isStatic ? 'static' : 'learned';
-  return `frozen for ${orDash(frozenMs, formatAge)}: ${rival ?? 'this host'} claims it too`;
+function kindOf({ static: isStatic, suspended, frozen, rival, frozenMs }: FdbEntryReport): string {
+  const kind = frozen
+    ? `frozen for ${orDash(frozenMs, formatAge)}: ${rival ?? 'this host'} claims it too`
+    : isStatic
+      ? 'static'
+      : 'learned';
+  return suspended ? `${kind}, suspended` : kind;
 }
 
 export function addFdb(program: Command, context: Context): void {
