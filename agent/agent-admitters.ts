@@ -298,7 +298,13 @@ export class Admitters {
       const cert = trust.knownCert(m.record.credential);
       return cert !== null && shown(cert) ? row(cert, m.state) : [];
     });
-    const all = shown(self) ? [row(self, 'alive'), ...others] : others;
+    const known = new Set(others.map(({ nodeId }) => nodeId));
+    // After a restart a host that is off may not have been heard of yet.
+    const unheard = grants
+      .all()
+      .filter(({ nodeIdHex }) => !known.has(nodeIdHex))
+      .map((cert): AdmitterReport => ({ ...row(cert, null), admits: false, pending: 'add' }));
+    const all = [...(shown(self) ? [row(self, 'alive')] : []), ...others, ...unheard];
     return { v: 1, admitters: all.sort((a, b) => a.name.localeCompare(b.name)) };
   }
 

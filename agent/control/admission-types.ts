@@ -78,7 +78,8 @@ export interface AdmitterChange {
 export interface AdmitterReport {
   readonly name: string;
   readonly nodeId: string;
-  readonly state: MemberState;
+  /** Null for a host that a right waits for and that was not heard of since the start. */
+  readonly state: MemberState | null;
   /** This host. */
   readonly self: boolean;
   /** It holds the root of the mesh; known of this host only. */

@@ -13,7 +13,7 @@ const STATE = { add: 'is handed the right when it is back', remove: 'gives the r
 
 const COLUMNS: readonly Column<AdmitterReport>[] = [
   { title: 'NAME', cell: (a) => (a.self ? `${a.name} (this host)` : a.name) },
-  { title: 'STATE', cell: (a) => a.state },
+  { title: 'STATE', cell: (a) => a.state ?? 'unheard' },
   { title: 'ADMITS', cell: (a) => (a.admits ? 'yes' : 'no'), colour: (a) => (a.admits ? 'green' : 'yellow') },
   { title: 'CERTIFIED', cell: (a) => String(a.certified), right: true },
   { title: 'UNTIL', cell: (a) => new Date(a.expiresAt).toISOString() },
