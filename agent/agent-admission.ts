@@ -128,8 +128,8 @@ export class Admissions {
 
   /** A token that only this host counts, which may not do so any more, is worth nothing: nobody else can say so. */
   #refuseOwn(tokenCert: Uint8Array): Uint8Array | null {
-    const { cert, meshId, rootPk } = this.#p.identity;
-    const token = parseTokenCert(tokenCert, meshId, rootPk);
+    const { cert, meshId, trust } = this.#p.identity;
+    const token = parseTokenCert(tokenCert, meshId, trust.roots);
     if (token === null || token.count === 'each' || !equalBytes(token.admitterId, cert.nodeId)) return null;
     this.counts.notAdmitter += 1;
     return encodeRefused(

@@ -91,6 +91,15 @@ export class Certificates {
     throw new WeftError('E_INTERNAL', 'the agent is not connected yet');
   }
 
+  get renewal(): Renewal {
+    return this.#parts.renewal;
+  }
+
+  /** Another policy is in force. */
+  policyChanged(): void {
+    this.#connected?.renewal.policyChanged();
+  }
+
   get admitters(): Admitters {
     return this.#parts.admitters;
   }

@@ -20,7 +20,8 @@ import { TokenBucket } from './session/rate-limit.ts';
 
 export interface ForwardParts {
   readonly meshId: Uint8Array;
-  readonly rootPk: Uint8Array;
+  /** The keys that may have signed a token. */
+  readonly roots: () => readonly Uint8Array[];
   readonly selfName: string;
   readonly clock: Clock;
   readonly rng: Rng;
@@ -77,11 +78,11 @@ export class Forward {
 
   /** A joiner's request: decided here, or passed on. */
   joinRequest(joinId: number, asked: JoinAsk): void {
-    const { answer, decide, clock, rng, meshId, rootPk } = this.#p;
+    const { answer, decide, clock, rng, meshId, roots } = this.#p;
     const decided = decide(asked);
     if (decided !== null) return answer(joinId, decided);
     const { dhPk, tokenCert, request, fromIp } = asked;
-    const token = parseTokenCert(tokenCert, meshId, rootPk);
+    const token = parseTokenCert(tokenCert, meshId, roots());
     if (token === null)
       return answer(joinId, encodeRefused('wrongMesh', 'the token belongs to another mesh'));
     const ask = rng.fill(new Uint8Array(ASK_BYTES));

@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
+import { announce, watchEvents } from './agent-announce.ts';
 import { Captures } from './agent-capture.ts';
 import { Certificates } from './agent-certificates.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
@@ -15,6 +16,7 @@ import { startGossip } from './agent-gossip.ts';
 import { leaveForGood } from './agent-leave.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSource } from './agent-metrics.ts';
+import { needsRebuild, placeOf } from './agent-mode.ts';
 import { introduce } from './agent-neighbour.ts';
 import { offloads, watchOffloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
@@ -24,27 +26,28 @@ import { listenEndpoint, ownSegment } from './agent-place.ts';
 import { setPolicy } from './agent-policy.ts';
 import { type Live, MetricsPort, reload } from './agent-reload.ts';
 import { revokeHere } from './agent-revoke.ts';
-import { type Manager, serviceOf, takeManager, tellManager } from './agent-service.ts';
-import { createSessions } from './agent-sessions.ts';
+import { RootKeeper } from './agent-root.ts';
+import { type Manager, serviceOf, tellManager } from './agent-service.ts';
+import { createSessions, factsOf } from './agent-sessions.ts';
 import { StatementBook } from './agent-statements.ts';
 import { createHostToken, seedOfMember } from './agent-token.ts';
 import { Verdicts } from './agent-verdicts.ts';
 import { LiveView } from './agent-view.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
 import type { AgentState, ReloadReport, RightsReport } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
-import { EventWatch } from './control/event-watch.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
 import { SocketGate } from './control/socket-gate.ts';
 import { DataPlane } from './datapath/data-plane.ts';
 import { workerLayout } from './datapath/worker-layout.ts';
-import { formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import { derivedMac } from './identity/derived-mac.ts';
 import { readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
+import { answerPolicyQuestion } from './identity/policy-question.ts';
 import { formatPrefix } from './identity/prefix.ts';
+import { toHex } from './identity/sodium.ts';
 import type { StateDir } from './identity/state-dir.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
 import { PeerTable } from './peer/peer-table.ts';
@@ -52,15 +55,16 @@ import { openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
 import { VtepBook } from './peer/vtep-book.ts';
 import { superFrameBytes } from './segment/mtu.ts';
 import { openTapDevice } from './segment/tap-device.ts';
-import { buildVersion } from './version.ts';
+import { MAX_CONTROL_BODY } from './session/control.ts';
 
 const REPLAY_SAVE_MS = 60_000;
-const EVENT_LOOK_MS = 1000;
 const EQUIVOCATION = 'signed two different records with one number: its state was copied or its key stolen';
 const OWN_EQUIVOCATION =
   'the other hosts leave this one alone, for its key signed in two places: stop the copy of its state, or revoke it and join anew';
 const STOP_AFTER_LEAVE_MS = 200;
 /** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
+/** Whoever changed the policy here gets the answer. */
+const REBUILD_AFTER_MS = 50;
 const STOP_AFTER_REVOCATION_MS = 5000;
 
 export class Agent {
@@ -72,15 +76,19 @@ export class Agent {
   /** What to take down, last built first; bounded by the parts of an agent. */
   readonly #closers: { readonly what: string; readonly close: () => Promise<void> | void }[] = [];
   /** Who listens to what `agent-service.ts` tells; nobody until the agent is built. */
-  manager: Manager = { socket: null, watchdogMs: null };
+  readonly manager: Manager;
   /** The process that goes on with the state directory, while this one stops. */
   #successor: number | null = null;
+  /** Policy wants another data path: this process is to build an agent again. */
+  again = false;
+  #live: Live | null = null;
   #state: AgentState = 'starting';
   #ended: string | null = null;
   #end: (error: Error | null) => void = () => {};
 
-  private constructor(log: Logger) {
+  private constructor(log: Logger, manager: Manager) {
     this.#log = log;
+    this.manager = manager;
     this.stopped = new Promise((resolve, reject) => {
       this.#end = (error) => (error === null ? resolve() : reject(error));
     });
@@ -94,8 +102,9 @@ export class Agent {
     log: Logger,
     reread: () => Config,
     rights: RightsReport,
+    manager: Manager,
   ): Promise<Agent> {
-    const agent = new Agent(log);
+    const agent = new Agent(log, manager);
     try {
       await agent.#build(config, state, reread, rights);
       return agent;
@@ -127,6 +136,18 @@ export class Agent {
     this.requestStop(null);
   }
 
+  /** What an agent that is built again starts from. */
+  get config(): Config | null {
+    return this.#live?.config ?? null;
+  }
+
+  /** Stops for an agent of another mode. By now no frame goes in or out; the others are told of no leave. */
+  #rebuild(): void {
+    if (this.#state === 'stopping' || this.again) return;
+    this.again = true;
+    this.#clock.after(REBUILD_AFTER_MS, () => this.requestStop(null));
+  }
+
   #onStop(what: string, close: () => Promise<void> | void): void {
     this.#closers.push({ what, close });
   }
@@ -145,9 +166,10 @@ export class Agent {
     const live: Live = { config, valid: true, readAtMs: this.#clock.wallMs() };
     const clock = this.#clock;
     const log = this.#log;
-    this.manager = takeManager();
+    this.#live = live;
     const identity = readIdentity(state, clock);
-    const segment = ownSegment(identity);
+    const rule = ownSegment(identity);
+    const { segment, closed } = placeOf(rule, config, state);
     const listen = listenEndpoint(config, null);
     const counters = nextCounters(state);
     const sealed = segment.mode === 'sealed';
@@ -215,6 +237,7 @@ export class Agent {
       segment,
       counters.incarnation,
       layout.pairs,
+      closed === null,
       (id) => gossip.swim.isQuarantined(id),
     );
 
@@ -270,7 +293,9 @@ export class Agent {
       clock,
       log,
       selfName: identity.cert.name,
-      rootPk: identity.rootPk,
+      facts: () => factsOf(identity),
+      roots: () => identity.trust.roots,
+      onPolicyQuestion: (question) => answerPolicyQuestion(question, identity.chain.all, MAX_CONTROL_BODY),
       mayAdmit: (cert) => identity.trust.mayAdmit(cert),
       onMessage: (from, isReply, body) => certificates.message(from, isReply, body),
       onUp: introduce(tap.fds[0] ?? -1, { mac: tap.mac, address }, segment.vni),
@@ -280,7 +305,11 @@ export class Agent {
       },
     });
 
-    const statements = new StatementBook(identity, state);
+    const statements = new StatementBook(identity, state, (kept, other) => {
+      const what = { kept: kept.seq, other: other.seq, signer: toHex(other.signer).slice(0, 16) };
+      log.warn(what, 'two policies follow one: see docs/OPERATIONS.md, a stolen root key');
+      events.add('policy-conflict', String(other.seq), `policy ${kept.seq} stays in force`);
+    });
     const gossip: GossipNode = await startGossip({
       config,
       state,
@@ -310,6 +339,17 @@ export class Agent {
       clock,
       log,
       onRevoked: (reason) => this.#revoked(reason),
+      onPolicy: () => {
+        const now = ownSegment(identity);
+        mesh.setSuite(now.suite);
+        certificates.policyChanged();
+        if (!needsRebuild(rule, now)) return;
+        log.warn(
+          { vni: now.vni, mode: now.mode, encap: now.encap },
+          'policy changed the segment: starting anew',
+        );
+        void Promise.all([mesh.cutAll('the segment is another'), vteps.cutAll()]).then(() => this.#rebuild());
+      },
     });
     this.#onStop('verdicts', () => verdicts.stop());
     certificates.connect({ gossip, mesh, statements, verdicts });
@@ -321,7 +361,7 @@ export class Agent {
       mesh.stop();
     });
     this.#onStop('membership', async () => {
-      if (this.#successor === null) await gossip.leave();
+      if (this.#successor === null && !this.again) await gossip.leave();
     });
 
     const vteps = new VtepBook(state, segment, peers, {
@@ -369,14 +409,23 @@ export class Agent {
         await leaveForGood({ identity, trust, gossip, state });
         clock.after(STOP_AFTER_LEAVE_MS, () => this.requestStop(null));
       },
-      setPolicy: (request) => setPolicy({ identity, gossip, statements, verdicts, clock }, request),
+      setPolicy: (request) =>
+        setPolicy({ identity, gossip, statements, verdicts, clock, allowPlain: config.allowPlain }, request),
+      roots: new RootKeeper({
+        ...{ identity, state, clock, rng: systemRng, gossip, trust, statements, verdicts },
+        renewal: certificates.renewal,
+        admissions: certificates.admissions,
+      }),
       revoke: (request) =>
         revokeHere(
           { identity, gossip, trust, admissions: certificates.admissions, statements, verdicts, clock },
           request,
         ),
       ended: () =>
-        this.#ended ?? certificates.problem ?? (gossip.swim.ownQuarantineMs > 0 ? OWN_EQUIVOCATION : null),
+        this.#ended ??
+        closed ??
+        certificates.problem ??
+        (gossip.swim.ownQuarantineMs > 0 ? OWN_EQUIVOCATION : null),
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       rights,
@@ -426,49 +475,10 @@ export class Agent {
       'timers',
       clock.every(REPLAY_SAVE_MS, () => saveReplays(state, sessions.replayEntries())),
     );
-    const watch = new EventWatch(
-      {
-        peers: () => view.watchedPeers(),
-        members: () => view.watchedMembers(),
-        drops: () => dataPlane.drops(),
-        fdbTotal: (of) => dataPlane.total('receive', of),
-        fdbEntries: () => view.fdbEntries(),
-      },
-      events,
-    );
-    let lookedAtMs = clock.monotonicMs();
-    this.#onStop(
-      'events',
-      clock.every(EVENT_LOOK_MS, () => {
-        const nowMs = clock.monotonicMs();
-        metrics.observeLoopDelay(Math.max(0, nowMs - lookedAtMs - EVENT_LOOK_MS) / 1000);
-        lookedAtMs = nowMs;
-        watch.look();
-      }),
-    );
-    if (clock.wallMs() + identity.policy.leewaySec * 1000 < identity.trust.nowMs())
-      log.warn(
-        { clock: new Date(clock.wallMs()).toISOString() },
-        'the clock of this machine is behind the time that the mesh has signed, which counts instead: set the clock',
-      );
-    events.add('agent', identity.cert.name, `started, version ${buildVersion().version}`);
+    this.#onStop('events', watchEvents({ view, dataPlane, metrics, events, clock }));
     if (this.#ended === null) this.#state = 'up';
-    if (!sealed)
-      log.warn(
-        { vni: segment.vni },
-        'this segment is plain: whoever is on the underlay can read and forge frames',
-      );
-    log.info(
-      {
-        name: identity.cert.name,
-        mesh: identity.policy.meshName,
-        address,
-        endpoint: formatEndpoint(listen),
-        tap: tap.name,
-      },
-      'ready',
-    );
+    announce({ identity, segment, closed, address, listen, tapName: tap.name, events, clock, log });
     const sayStop = tellManager(serviceOf(this.manager, dataPlane, view, clock, log));
-    this.#onStop('service manager', () => sayStop(this.#successor));
+    this.#onStop('service manager', () => sayStop(this.again ? process.pid : this.#successor));
   }
 }

@@ -1,6 +1,7 @@
 /**
  * `weft init`: a new mesh and its first host, as files only. Part of the composition root.
  */
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import type { InitOptions, InitResult } from './cli/actions.ts';
 import { systemClock, systemRng } from './clock.ts';
 import { formatHostSettings } from './config/load.ts';
@@ -8,6 +9,7 @@ import { WeftError } from './errors.ts';
 import { createMesh } from './identity/genesis.ts';
 import { holdsMember, writeMeshRef, writeNodeKeys } from './identity/node-identity.ts';
 import { formatPrefix, parsePrefix } from './identity/prefix.ts';
+import { formatRecoveryKey } from './identity/recovery-key.ts';
 import { sodiumReady } from './identity/sodium.ts';
 import { STATE_FILE, StateDir } from './identity/state-dir.ts';
 import { lockState } from './identity/state-lock.ts';
@@ -49,12 +51,16 @@ export async function initMesh(options: InitOptions): Promise<InitResult> {
         encap: options.encap,
         mtuBytes: segmentMtuBytes(options.mode, options.encap),
         address,
+        recovery: options.recoveryOut !== null,
       },
       systemClock,
       systemRng,
     );
     const [root] = genesis.policy.roots;
     if (root === undefined) throw new WeftError('E_INTERNAL', 'a policy without a root');
+    // First: there must be no mesh whose policy names a recovery key that nobody has.
+    if (genesis.recovery !== null && options.recoveryOut !== null)
+      writeRecoveryKey(options.recoveryOut, formatRecoveryKey(genesis.meshId, genesis.recovery));
     writeNodeKeys(state, genesis.keys);
     state.write(STATE_FILE.rootKey, genesis.root.secretKey.slice(0, 32));
     state.write(STATE_FILE.psk, genesis.psk);
@@ -69,18 +75,43 @@ export async function initMesh(options: InitOptions): Promise<InitResult> {
     state.write(STATE_FILE.host, formatHostSettings(settings));
     // Last: from here on the directory holds a member.
     state.write(STATE_FILE.cert, genesis.cert);
-    const warnings =
-      options.mode === 'plain'
+    const warnings = [
+      ...(options.mode === 'plain'
         ? ['plain: frames cross the underlay unsealed; whoever is on it can read and forge them']
-        : [];
+        : []),
+      ...(options.recoveryOut === null
+        ? [
+            `no recovery key: if ${state.file(STATE_FILE.rootKey)} is lost or stolen the mesh has to be made anew; back it up, or run init with --recovery-out FILE`,
+          ]
+        : []),
+    ];
     return {
       name: options.name,
       mesh: options.mesh,
       address: formatPrefix(address),
       stateDir: state.path,
+      recoveryFile: options.recoveryOut,
       warnings,
     };
   } finally {
     unlock();
+  }
+}
+
+/** A new file that only its owner reads, on disk before this returns. @throws WeftError E_CONFIG */
+function writeRecoveryKey(path: string, text: string): void {
+  try {
+    const fd = openSync(path, 'wx', 0o600);
+    try {
+      writeSync(fd, `${text}\n`);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      code === 'EEXIST' ? 'exists, and a recovery key in it would be lost: choose another' : message;
+    throw new WeftError('E_CONFIG', `--recovery-out ${path}: ${why}`, { cause: error });
   }
 }

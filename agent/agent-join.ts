@@ -11,7 +11,7 @@ import { silenceOf } from './agent-silence.ts';
 import { type Clock, systemRng } from './clock.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
-import { acceptAdmission, type JoinPlan, passingRefusal, prepareJoin } from './identity/joiner.ts';
+import { acceptAdmission, type JoinPlan, lessonOf, passingRefusal, prepareJoin } from './identity/joiner.ts';
 import { parseNodeCert } from './identity/node-cert.ts';
 import type { Prefix } from './identity/prefix.ts';
 import type { StateDir } from './identity/state-dir.ts';
@@ -39,6 +39,8 @@ const KIND_OFFSET = 16;
 
 /** A seed that says nothing is left for the next one after this; the last one is waited for as long as it takes. */
 const NEXT_SEED_MS = 5000;
+/** A seed that speaks the other cipher answers at once. */
+const OTHER_SUITE_MS = 1500;
 /** Seeds that cannot reach the admitter, or are too busy, are asked again for this long. */
 const ASK_AGAIN_FOR_MS = 20_000;
 const ASK_AGAIN_GAP_MS = 1000;
@@ -49,6 +51,8 @@ const MAX_PLACES = 12;
 interface Place {
   readonly seed: TokenSeed;
   readonly endpoint: Endpoint;
+  /** What it is asked with. */
+  suite: 1 | 2;
   /** What it said; null when it said nothing. */
   answer: string | null;
 }
@@ -68,10 +72,10 @@ export async function join(options: JoinOptions): Promise<void> {
     const asked = places.filter((place) => isFirst || place.answer !== null);
     for (const place of asked) {
       const limitMs = place === places.at(-1) && isFirst ? null : NEXT_SEED_MS;
-      const reply = await ask(options, plan, place, limitMs);
+      const reply = await askInSuites(options, plan, place, limitMs);
       if (reply === null) continue;
       place.answer = passingRefusal(reply);
-      if (place.answer === null) return acceptAdmission(state, token, plan, reply, clock);
+      if (place.answer === null) return accept(options, plan, place, reply);
     }
     const answered = places.some((place) => place.answer !== null);
     if (!answered || clock.monotonicMs() - startMs >= ASK_AGAIN_FOR_MS)
@@ -80,13 +84,50 @@ export async function join(options: JoinOptions): Promise<void> {
   }
 }
 
+/**
+ * The reply to the request. A seed whose mesh changed its cipher since the token was made does not understand the token's:
+ * after a silence the other is tried there.
+ */
+async function askInSuites(
+  options: JoinOptions,
+  plan: JoinPlan,
+  place: Place,
+  limitMs: number | null,
+): Promise<Uint8Array | null> {
+  const own = place.suite;
+  const reply = await ask(options, plan.request, plan, place, limitMs);
+  if (reply !== null) return reply;
+  place.suite = own === 2 ? 1 : 2;
+  const other = await ask(options, plan.request, plan, place, OTHER_SUITE_MS);
+  if (other === null) place.suite = own;
+  return other;
+}
+
+/** Learns the policies since the token's from the seed that let this host in, then puts all of it on disk. */
+async function accept(options: JoinOptions, plan: JoinPlan, place: Place, reply: Uint8Array): Promise<void> {
+  const { state, token, clock } = options;
+  const lesson = lessonOf(state, token, reply);
+  while (!lesson.isOver) {
+    const answer = await ask(options, lesson.question, plan, place, null);
+    if (answer === null || !lesson.take(answer)) break;
+  }
+  acceptAdmission(state, token, plan, reply, lesson, clock);
+}
+
 /** Every address of every seed that this host's socket can reach, in the token's order. */
 async function placesOfToken({ token, clock, listen }: JoinOptions): Promise<Place[]> {
   const isV6 = listen.ip.includes(':');
   const found = await Promise.all(
     token.seeds.map(async (seed) => {
       const endpoints = await placesOf({ host: seed.host, ip: seed.ip, port: seed.sealedPort }, clock);
-      return endpoints.map((endpoint): Place => ({ seed, endpoint, answer: null }));
+      return endpoints.map(
+        (endpoint): Place => ({
+          seed,
+          endpoint,
+          suite: token.suite,
+          answer: null,
+        }),
+      );
     }),
   );
   const places = found.flat();
@@ -131,8 +172,9 @@ async function unanswered(places: readonly Place[], clock: Clock): Promise<WeftE
 /** The reply of one seed, or null when it did not answer in time. */
 async function ask(
   options: JoinOptions,
+  request: Uint8Array,
   plan: JoinPlan,
-  { seed, endpoint }: Place,
+  { seed, endpoint, suite }: Place,
   limitMs: number | null,
 ): Promise<Uint8Array | null> {
   const { token, clock, listen, log } = options;
@@ -151,7 +193,7 @@ async function ask(
       cause: error,
     });
   }
-  const sessions = joinSessions(options, plan);
+  const sessions = joinSessions(options, plan, suite);
   /** The one receive key of the attempt; replaced by a later one. */
   let opening: { readonly index: number; readonly key: OpeningKey } | null = null;
   return new Promise((resolve) => {
@@ -200,19 +242,19 @@ async function ask(
     stopTimer = clock.every(TICK_MS, () => carryOut(sessions.tick(clock.monotonicMs())));
     if (limitMs !== null) stopLimit = clock.after(limitMs, () => finish(null));
     const target = { dhPk: seed.dhPk, signPk: seed.signPk, endpoint };
-    carryOut(sessions.startJoin(clock.monotonicMs(), target, token.cert.record.bytes, plan.request));
+    carryOut(sessions.startJoin(clock.monotonicMs(), target, token.cert.record.bytes, request));
   });
 }
 
 /** A session manager that can do nothing but join. */
-function joinSessions(options: JoinOptions, plan: JoinPlan): SessionManager {
+function joinSessions(options: JoinOptions, plan: JoinPlan, suite: 1 | 2): SessionManager {
   const { token } = options;
   const none = new Uint8Array(16);
   return new SessionManager(
     {
       meshId: token.meshId,
       psk: token.psk,
-      suite: 2,
+      suite,
       inner: 1,
       dataLanes: 0,
       transmitLanes: 0,

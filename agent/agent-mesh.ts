@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { KIND, sendDatagram } from 'tun-tap';
 import { type GossipNode, type Member, Pace } from '../gossip/index.ts';
+import { Agreement, type TransmitKeyOutput } from './agent-agreement.ts';
 import { Forward, type JoinAsk } from './agent-forward.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
@@ -18,12 +19,13 @@ import { derivedMac } from './identity/derived-mac.ts';
 import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
+import { isPolicyQuestion } from './identity/policy-question.ts';
 import { formatPrefix } from './identity/prefix.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
 import { PLAIN_PORT } from './peer/underlay.ts';
 import type { SessionManager } from './session/session-manager.ts';
-import type { SessionOutput } from './session/types.ts';
+import type { LocalFacts, SessionOutput } from './session/types.ts';
 
 export interface MeshParts {
   readonly meshId: Uint8Array;
@@ -42,7 +44,12 @@ export interface MeshParts {
   /** A peer can be reached from now on. */
   readonly onUp: (id: string, address: string | null) => void;
   readonly selfName: string;
-  readonly rootPk: Uint8Array;
+  /** What this host knows of policy and revocations now. */
+  readonly facts: () => LocalFacts;
+  /** The keys that may have signed a token. */
+  readonly roots: () => readonly Uint8Array[];
+  /** The answer to a joining host that asks for policies. */
+  readonly onPolicyQuestion: (question: Uint8Array) => Uint8Array;
   /** Whether a member's certificate gives the right to admit. */
   readonly mayAdmit: (cert: ReadNodeCert) => boolean;
   /** A member's message about certificates; false when it is about something else. */
@@ -70,6 +77,7 @@ export class Mesh {
   readonly #p: MeshParts;
   readonly #forward: Forward;
   readonly #pace: Pace;
+  readonly #agreement: Agreement;
   #nextActivityMs = 0;
   #gossip: GossipNode | null = null;
   #cancel: (() => void)[] = [];
@@ -80,14 +88,20 @@ export class Mesh {
 
   constructor(parts: MeshParts) {
     this.#p = parts;
-    const { meshId, rootPk, selfName, clock, sessions, admit } = parts;
+    const { meshId, roots, selfName, clock, sessions, admit } = parts;
+    this.#agreement = new Agreement({
+      clock,
+      local: parts.facts,
+      recordOf: (id) => {
+        const member = this.#gossip?.swim.member(id);
+        return member === undefined ? null : parseNodeState(member.record.bytes, meshId);
+      },
+      compare: (id) => this.#gossip?.compare(id),
+      install: (key) => this.#installTransmit(key),
+    });
     this.#pace = new Pace(clock, { fastMs: TICK_MS, slowMs: IDLE_TICK_MS, run: () => this.#tick() });
     this.#forward = new Forward({
-      meshId,
-      rootPk,
-      selfName,
-      clock,
-      rng: systemRng,
+      ...{ meshId, roots, selfName, clock, rng: systemRng },
       admitters: () => this.admitters(),
       nameOf: (id) => this.#certOf(id)?.name ?? `host ${id.slice(0, 8)}`,
       tell: (id, reply, body) => this.tell(id, reply, body),
@@ -125,6 +139,13 @@ export class Mesh {
     return this.#p.peers
       .members()
       .flatMap(({ id, state }) => (state === 'up' && this.#mayAdmit(id) ? id : []));
+  }
+
+  /** Policy names another cipher: everybody handshakes anew. */
+  setSuite(suite: SegmentRule['suite']): void {
+    const { sessions, clock } = this.#p;
+    this.#carryOut(sessions.setSuite(clock.monotonicMs(), suite));
+    this.#pace.hurry();
   }
 
   /** One message to a member inside its session. */
@@ -166,6 +187,7 @@ export class Mesh {
 
   /** Gossip says that something about a member is new. */
   memberChanged(id: string): void {
+    this.#agreement.look();
     const member = this.#gossip?.swim.member(id);
     const peer = this.#p.peers.byId(id);
     const quarantined = this.#gossip?.swim.isQuarantined(id) === true;
@@ -292,6 +314,7 @@ export class Mesh {
     this.#p.paths.down(peer);
     peers.remove(peer);
     this.#p.trust.forgetKeys(peer.id);
+    this.#agreement.forget(peer.id);
     this.#carryOut(sessions.forget(clock.monotonicMs(), peer.id));
     log.info({ peer: peer.name, why }, 'peer gone');
     await dataPlane.removeMember(peer.slot);
@@ -364,18 +387,26 @@ export class Mesh {
       case 'removeReceive':
         void dataPlane.removeReceive(o.index);
         return;
-      case 'installTransmit': {
-        const peer = peers.byId(o.peer);
-        if (peer !== undefined) {
-          void dataPlane.setEndpoint(peer.slot, peer.endpoint);
-          void dataPlane.installTransmit({ ...o, slot: peer.slot });
-        }
-        o.key.fill(0);
-        return;
-      }
+      case 'installTransmit':
+        return this.#agreement.take(o);
       default:
         return this.#event(o);
     }
+  }
+
+  #installTransmit(o: TransmitKeyOutput): void {
+    const { dataPlane, peers } = this.#p;
+    const peer = peers.byId(o.peer);
+    if (peer !== undefined) {
+      void dataPlane.setEndpoint(peer.slot, peer.endpoint);
+      void dataPlane.installTransmit({ ...o, slot: peer.slot });
+    }
+    o.key.fill(0);
+  }
+
+  /** What this host knows of policy and revocations has changed. */
+  agree(): void {
+    this.#agreement.look();
   }
 
   /** Outputs that say what happened rather than what to install. */
@@ -386,6 +417,7 @@ export class Mesh {
     const peer = 'peer' in o ? peers.byId(o.peer) : undefined;
     switch (o.kind) {
       case 'clearTransmit':
+        this.#agreement.drop(o.peer);
         if (peer !== undefined && this.#p.segment.mode === 'sealed') void dataPlane.clearTransmit(peer.slot);
         return;
       case 'newPeer':
@@ -432,6 +464,10 @@ export class Mesh {
         peer.seenAs = o.seenAs;
         return;
       case 'joinRequest':
+        if (isPolicyQuestion(o.body)) {
+          const answer = this.#p.onPolicyQuestion(o.body);
+          return this.#carryOut(this.#p.sessions.reply(clock.monotonicMs(), o.joinId, answer));
+        }
         return this.#forward.joinRequest(o.joinId, { ...o, request: o.body, fromIp: o.from.ip });
       case 'message':
         if (!this.#p.onMessage(o.peer, o.reply, o.body)) this.#forward.message(o.peer, o.reply, o.body);

@@ -8,8 +8,9 @@ import type { Verdicts } from './agent-verdicts.ts';
 import type { Clock } from './clock.ts';
 import type { PolicyReport, PolicyRequest } from './control/api-types.ts';
 import { WeftError } from './errors.ts';
+import { signNext } from './identity/next-policy.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
-import { signPolicy } from './identity/policy.ts';
+import type { SegmentRule } from './identity/policy.ts';
 import { formatPrefix } from './identity/prefix.ts';
 import { toHex } from './identity/sodium.ts';
 
@@ -19,6 +20,8 @@ export interface PolicyParts {
   readonly statements: StatementBook;
   readonly verdicts: Verdicts;
   readonly clock: Clock;
+  /** Segments that this host lets become plain. */
+  readonly allowPlain: readonly number[];
 }
 
 export function policyReport({ policy }: NodeIdentity): PolicyReport {
@@ -50,18 +53,43 @@ export function setPolicy(parts: PolicyParts, request: PolicyRequest): PolicyRep
       'E_REFUSED',
       'this host does not hold the root of the mesh: change the policy on the host that ran `weft init`',
     );
-  const next = {
-    ...policy,
-    seq: policy.seq + 1,
-    prevId: policy.id,
-    timeMs: Math.max(clock.wallMs(), policy.timeMs),
-    nodeLifeSec: request.nodeLifeMs === null ? policy.nodeLifeSec : Math.ceil(request.nodeLifeMs / 1000),
-    leewaySec: request.leewayMs === null ? policy.leewaySec : Math.ceil(request.leewayMs / 1000),
+  const change = {
+    ...(request.nodeLifeMs === null ? {} : { nodeLifeSec: Math.ceil(request.nodeLifeMs / 1000) }),
+    ...(request.leewayMs === null ? {} : { leewaySec: Math.ceil(request.leewayMs / 1000) }),
+    segments: changedSegments(parts, request),
   };
-  const taken = statements.receive(signPolicy(next, meshId, root.secretKey));
+  const key = { meshId, secretKey: root.secretKey, nowMs: clock.wallMs() };
+  const taken = statements.receive(signNext(policy, change, key));
   if (typeof taken === 'string')
     throw new WeftError('E_INTERNAL', 'the new policy does not follow the old one');
   gossip.tell(taken.id);
   verdicts.changed();
   return policyReport(identity);
+}
+
+const SUITES = { 'chacha20-poly1305': 1, 'aes-256-gcm': 2 } as const;
+
+/** @throws WeftError E_NOT_FOUND, E_REQUEST; E_REFUSED for what would cut this host off */
+function changedSegments(parts: PolicyParts, request: PolicyRequest): readonly SegmentRule[] {
+  const { segments } = parts.identity.policy;
+  const { segment, mode, suite } = request;
+  if (mode === null && suite === null) return segments;
+  const meant = segments.filter(({ vni }) => segment === null || String(vni) === segment);
+  const [one, ...others] = meant;
+  const known = segments.map(({ vni }) => vni).join(', ');
+  if (one === undefined)
+    throw new WeftError('E_NOT_FOUND', `this mesh has no segment '${segment}', only ${known}`);
+  if (others.length > 0)
+    throw new WeftError('E_REQUEST', `say which segment is meant: --segment one of ${known}`);
+  if (mode === 'plain' && one.mode === 'sealed' && !parts.allowPlain.includes(one.vni))
+    throw new WeftError(
+      'E_REFUSED',
+      `allow_plain of this host does not name segment ${one.vni}, which it would lose: set allow_plain: [${one.vni}] in the configuration of every host that is to go along, restart it, then change the policy`,
+    );
+  const changed = {
+    ...one,
+    mode: mode ?? one.mode,
+    suite: suite === null ? one.suite : SUITES[suite],
+  };
+  return segments.map((s) => (s.vni === one.vni ? changed : s));
 }

@@ -49,7 +49,7 @@ const noSuch = (kind: string, what: string, fix: string): WeftError =>
   new WeftError('E_NOT_FOUND', `there is no ${kind} '${what}': ${fix}`);
 
 /** Certificates of the members that are known now. */
-function certifiedMembers(gossip: GossipNode, trust: GossipTrust): ReadNodeCert[] {
+export function certifiedMembers(gossip: GossipNode, trust: GossipTrust): ReadNodeCert[] {
   return gossip.swim.members().flatMap((m) => trust.certOf(m.record.credential) ?? []);
 }
 
@@ -158,7 +158,7 @@ function revoke(parts: RevokeParts, request: RevokeRequest): RevocationReport {
     identity.meshId,
     signer,
   );
-  const read = parseRevocation(statement, identity.meshId, identity.rootPk);
+  const read = parseRevocation(statement, identity.meshId, identity.policy);
   if (read === null) throw new WeftError('E_REQUEST', 'the reason must be at most 120 printable characters');
   if (signer.cert !== null && request.kind === 'node' && isRootSigned(findNode(parts, request.what)))
     throw new WeftError(

@@ -10,7 +10,7 @@ import type { SegmentRule } from './identity/policy.ts';
 import type { StateDir } from './identity/state-dir.ts';
 import { parseTokenCert } from './identity/token.ts';
 import { SessionManager } from './session/session-manager.ts';
-import type { SessionLimits } from './session/types.ts';
+import type { LocalFacts, SessionLimits } from './session/types.ts';
 
 /** Lanes of data that receive workers accept: all but control. */
 const ALL_DATA_LANES = 0x7fff;
@@ -24,6 +24,18 @@ export function sessionLimits({ session }: Config): Omit<SessionLimits, 'maxPeer
   };
 }
 
+/** What this host says of itself in a handshake. */
+export function factsOf({ trust, certBytes, admitterBytes }: NodeIdentity): LocalFacts {
+  return {
+    policySeq: trust.policy.seq,
+    policyId: trust.policy.id.slice(0, 16),
+    revocationDigest: trust.revocations.digest,
+    // A certificate that the root signed itself stands for its admitter's too.
+    certificates: [certBytes, admitterBytes.length > 0 ? admitterBytes : certBytes],
+  };
+}
+
+/** @param exchanging whether frames go in and out at all */
 export function createSessions(
   config: Config,
   state: StateDir,
@@ -31,10 +43,11 @@ export function createSessions(
   segment: SegmentRule,
   incarnation: number,
   transmitLanes: number,
+  exchanging: boolean,
   isQuarantined: (id: string) => boolean,
 ): SessionManager {
   const { trust, keys } = identity;
-  const sealed = segment.mode === 'sealed';
+  const sealed = exchanging && segment.mode === 'sealed';
   const sessions = new SessionManager(
     {
       meshId: identity.meshId,
@@ -47,16 +60,7 @@ export function createSessions(
       identity: { dhSk: keys.dh.secretKey, dhPk: keys.dh.publicKey, signPk: keys.sign.publicKey },
       incarnation,
       resetSecrets: rotateResetSecret(state, systemRng),
-      local: () => ({
-        policySeq: trust.policy.seq,
-        policyId: trust.policy.id.slice(0, 16),
-        revocationDigest: trust.revocations.digest,
-        // A certificate that the root signed itself stands for its admitter's too.
-        certificates: [
-          identity.certBytes,
-          identity.admitterBytes.length > 0 ? identity.admitterBytes : identity.certBytes,
-        ],
-      }),
+      local: () => factsOf(identity),
       verifyMember: (certificates) => {
         const [cert, issuer] = certificates;
         const verdict = cert === undefined ? null : trust.verifyNodeCert(cert, issuer ?? null);
@@ -68,7 +72,7 @@ export function createSessions(
         return { ok: true, value: { id: nodeIdHex, dhPk, signPk } };
       },
       verifyToken: (bytes) =>
-        parseTokenCert(bytes, identity.meshId, identity.rootPk) === null
+        parseTokenCert(bytes, identity.meshId, trust.roots) === null
           ? { ok: false, reason: 'not a token of this mesh' }
           : { ok: true, value: null },
       sealer: (suite, key) => new SealingKey(suite, key),

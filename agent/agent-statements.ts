@@ -7,7 +7,7 @@ import { parseNodeCert } from './identity/node-cert.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import { parsePolicy, type SignedPolicy } from './identity/policy.ts';
-import { type PolicyChain, readPolicyChain, writePolicyChain } from './identity/policy-chain.ts';
+import { type PolicyChain, writePolicyChain } from './identity/policy-chain.ts';
 import { announcedLength, RECORD_TYPE } from './identity/record.ts';
 import { parseRevocation, type ReadRevocation } from './identity/revocation.ts';
 import { type RevocationSet, writeRevocations } from './identity/revocation-set.ts';
@@ -19,19 +19,33 @@ const ID_DIGITS = 16;
 /** Policies told at once; whoever lacks more asks again. */
 const MAX_TOLD = 64;
 
+/** Policies that stood below others and were reported; the oldest is forgotten. */
+const MAX_REPORTED = 64;
+
 const idOf = (s: ReadRevocation | SignedPolicy): string =>
   toHex('record' in s ? s.record.id : s.id).slice(0, ID_DIGITS);
 
 export class StatementBook implements StatementStore {
   readonly #identity: NodeIdentity;
   readonly #state: StateDir;
+  readonly #onConflict: (kept: SignedPolicy, other: SignedPolicy) => void;
 
-  readonly #chain: PolicyChain;
+  /** Oldest first; bounded by MAX_REPORTED. */
+  #reported: readonly string[] = [];
 
-  constructor(identity: NodeIdentity, state: StateDir) {
+  /** @param onConflict two policies follow one, which a root's holder does not do by mistake */
+  constructor(
+    identity: NodeIdentity,
+    state: StateDir,
+    onConflict: (kept: SignedPolicy, other: SignedPolicy) => void,
+  ) {
     this.#identity = identity;
     this.#state = state;
-    this.#chain = readPolicyChain(state, identity.policy, identity.meshId, identity.rootPk);
+    this.#onConflict = onConflict;
+  }
+
+  get #chain(): PolicyChain {
+    return this.#identity.chain;
   }
 
   get #set(): RevocationSet {
@@ -57,9 +71,11 @@ export class StatementBook implements StatementStore {
       .filter((id) => id >= from && id <= to && !there.has(id));
     const current = idOf(this.#chain.current);
     if (current < from || current > to || there.has(current)) return lacking;
-    // In order, for each is taken only after the one before; enough for whoever was away for a while.
+    // In order, for each is taken only after the one before; enough for whoever was away for a while. Revocations go before
+    // the newest, which may take away the root that had signed them before.
     const next = this.#chain.after((id) => there.has(id.slice(0, ID_DIGITS))).map(idOf);
-    return [...next.slice(-MAX_TOLD), ...lacking];
+    const told = next.slice(-MAX_TOLD);
+    return [...told.slice(0, -1), ...lacking, ...told.slice(-1)];
   }
 
   knows(id: string): boolean {
@@ -72,9 +88,9 @@ export class StatementBook implements StatementStore {
 
   /** On disk before it counts for anybody else: a host that restarts must not have forgotten what it passed on. */
   receive(statement: Uint8Array): 'refused' | 'known' | { readonly id: string } {
-    const { meshId, rootPk } = this.#identity;
+    const { meshId, policy } = this.#identity;
     if (statement[2] === RECORD_TYPE.policy) return this.#policy(statement);
-    const read = parseRevocation(statement, meshId, rootPk);
+    const read = parseRevocation(statement, meshId, policy);
     if (read === null) return 'refused';
     if (!this.#set.add(read)) return 'known';
     writeRevocations(this.#state, this.#set);
@@ -82,15 +98,29 @@ export class StatementBook implements StatementStore {
   }
 
   #policy(statement: Uint8Array): 'refused' | 'known' | { readonly id: string } {
-    const { meshId, rootPk, trust } = this.#identity;
-    const policy = parsePolicy(statement, meshId, rootPk);
+    const { meshId, trust } = this.#identity;
+    const policy = parsePolicy(statement, meshId);
     if (policy === null) return 'refused';
+    const before = this.#chain.current;
     const step = this.#chain.offer(policy);
-    if (step === 'unchained' || step === 'opens') return 'refused';
-    if (step !== 'successor' && step !== 'conflictTake') return 'known';
+    if (step === 'conflict') this.#report(before, policy);
+    if (step === 'override') this.#report(policy, before);
+    if (step === 'unchained' || step === 'refused') return 'refused';
+    if (step !== 'successor' && step !== 'override') return 'known';
     writePolicyChain(this.#state, this.#chain);
+    const revoked = this.#set.digest;
     trust.takePolicy(policy);
+    // After the policy: until then the file holds what its roots said, and is judged by it when it is read.
+    if (!equalBytes(revoked, this.#set.digest)) writeRevocations(this.#state, this.#set);
     return { id: idOf(policy) };
+  }
+
+  /** Once for each. */
+  #report(kept: SignedPolicy, other: SignedPolicy): void {
+    const id = idOf(other);
+    if (this.#reported.includes(id)) return;
+    this.#reported = [...this.#reported.slice(1 - MAX_REPORTED), id];
+    this.#onConflict(kept, other);
   }
 
   banned(record: Uint8Array, credential: Uint8Array): Banned | null {

@@ -150,6 +150,7 @@ export function createHostToken(parts: TokenParts, request: TokenRequest): Token
       rootPk: identity.rootPk,
       rootNonce: identity.rootNonce,
       rootSecretKey: identity.root.secretKey,
+      suite: identity.trust.segment(parts.segment.vni)?.suite ?? parts.segment.suite,
       psk: identity.psk,
       policySeq: identity.policy.seq,
       policyId: identity.policy.id,

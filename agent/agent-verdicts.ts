@@ -10,7 +10,7 @@ import { type Clock, systemRng } from './clock.ts';
 import type { EventRing } from './control/event-ring.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import type { ReadRevocation } from './identity/revocation.ts';
-import { toHex } from './identity/sodium.ts';
+import { equalBytes, toHex } from './identity/sodium.ts';
 import { revokedText } from './identity/trust-store.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 
@@ -24,6 +24,8 @@ export interface VerdictParts {
   readonly log: Logger;
   /** This host itself was revoked; the reason is for people. */
   readonly onRevoked: (reason: string) => void;
+  /** Another policy is in force. */
+  readonly onPolicy: () => void;
 }
 
 /** A record of a host is good for 30 days: it says it again long before. */
@@ -35,20 +37,22 @@ const SHORTEST_WAIT_MS = 500;
 const RESTATE_MS = 500;
 const RESTATE_MS_PER_MEMBER = 20;
 
+const subjectOf = ({ kind, target }: ReadRevocation): string => `${kind} ${toHex(target)}`;
+
 export class Verdicts {
   readonly #p: VerdictParts;
-  /** Ids of revocations that were reported; bounded by MAX_REVOCATIONS. */
+  /** What was revoked and reported; bounded by MAX_REVOCATIONS. */
   #reported = new Set<string>();
   #cancelRestate: (() => void) | null = null;
   #cancelExpiry: () => void = () => {};
   #cancelDaily: () => void = () => {};
-  #policySeq: number;
+  #policyId: Uint8Array;
   #over = false;
 
   constructor(parts: VerdictParts) {
     this.#p = parts;
-    this.#policySeq = parts.identity.policy.seq;
-    this.#reported = new Set(parts.identity.trust.revocations.all().map((r) => toHex(r.record.id)));
+    this.#policyId = parts.identity.policy.id;
+    this.#reported = new Set(parts.identity.trust.revocations.all().map(subjectOf));
   }
 
   stop(): void {
@@ -88,6 +92,7 @@ export class Verdicts {
     trust.forgetVerdicts();
     for (const r of identity.trust.revocations.all()) this.#report(r);
     this.#reportPolicy();
+    this.#p.mesh.agree();
     const own = identity.trust.revocationOf(identity.certBytes, identity.admitterBytes);
     if (own !== null) return this.#end(revokedText(identity.cert, own));
     this.recheck();
@@ -101,7 +106,8 @@ export class Verdicts {
   }
 
   #report(r: ReadRevocation): void {
-    const id = toHex(r.record.id);
+    // A new root says again what older ones had said.
+    const id = subjectOf(r);
     if (this.#reported.has(id)) return;
     this.#reported.add(id);
     const { events, log } = this.#p;
@@ -112,11 +118,12 @@ export class Verdicts {
 
   #reportPolicy(): void {
     const { identity, events, log } = this.#p;
-    const { seq } = identity.policy;
-    if (seq === this.#policySeq) return;
-    this.#policySeq = seq;
+    const { seq, id } = identity.policy;
+    if (equalBytes(id, this.#policyId)) return;
+    this.#policyId = id;
     events.add('policy', String(seq), 'a new policy is in force');
     log.info({ seq }, 'policy in force');
+    this.#p.onPolicy();
   }
 
   #restateSoon(): void {

@@ -10,6 +10,7 @@ import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
 import { policyReport } from './agent-policy.ts';
 import { revocations } from './agent-revoke.ts';
+import type { RootKeeper } from './agent-root.ts';
 import { traceFrame } from './agent-trace.ts';
 import type { Clock } from './clock.ts';
 import type {
@@ -48,6 +49,7 @@ import type { EventRing } from './control/event-ring.ts';
 import type { WatchedMember, WatchedPeer } from './control/event-watch.ts';
 import type { MetricsSnapshot } from './control/metrics-source.ts';
 import type { DropsReport, PageFdbReport, PageReport } from './control/page-types.ts';
+import type { RecoverRequest, RootChangeReport, RootsReport, RotateRequest } from './control/root-types.ts';
 import type { DataPlane } from './datapath/data-plane.ts';
 import { HERE_SLOT } from './datapath/shared-tables.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
@@ -82,6 +84,7 @@ export interface ViewParts {
   readonly admitters: Admitters;
   readonly revoke: (request: RevokeRequest) => RevocationReport;
   readonly setPolicy: (request: PolicyRequest) => PolicyReport;
+  readonly roots: RootKeeper;
   /** That this host was revoked, for people; null if it was not. */
   readonly ended: () => string | null;
   readonly offloads: () => readonly OffloadReport[];
@@ -334,6 +337,18 @@ export class LiveView implements AgentView {
 
   async setPolicy(request: PolicyRequest): Promise<PolicyReport> {
     return this.#p.setPolicy(request);
+  }
+
+  roots(): RootsReport {
+    return this.#p.roots.list();
+  }
+
+  async rotateRoot(request: RotateRequest): Promise<RootChangeReport> {
+    return this.#p.roots.rotate(request);
+  }
+
+  async recoverRoot(request: RecoverRequest): Promise<RootChangeReport> {
+    return this.#p.roots.recover(request);
   }
 
   revocations(): RevocationsReport {

@@ -8,6 +8,7 @@ import { Agent } from './agent-host.ts';
 import { join } from './agent-join.ts';
 import { listenEndpoint } from './agent-place.ts';
 import { giveUpRights } from './agent-rights.ts';
+import { takeManager } from './agent-service.ts';
 import { awaitPredecessor, type Successor, startSuccessor } from './agent-successor.ts';
 import type { RunOptions, UpOptions } from './cli/actions.ts';
 import { systemClock } from './clock.ts';
@@ -78,9 +79,11 @@ async function run({ config, reread }: RunOptions, state: StateDir, log: Logger)
   process.on('SIGUSR2', () => {});
   // From here on nothing needs them: what a successor starts with is the same.
   const rights = giveUpRights(config);
-  const agent = await Agent.start(config, state, log, reread, rights);
+  let agent = await Agent.start(config, state, log, reread, rights, takeManager());
+  let isWanted = true;
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');
+    isWanted = false;
     agent.requestStop(null);
   };
   // Once each: a second signal ends the process at once.
@@ -94,6 +97,7 @@ async function run({ config, reread }: RunOptions, state: StateDir, log: Logger)
       handing = false;
       if (ready === null) return;
       successor = ready;
+      isWanted = false;
       agent.handOver(ready.pid);
     });
   };
@@ -108,6 +112,10 @@ async function run({ config, reread }: RunOptions, state: StateDir, log: Logger)
   process.on('SIGHUP', onHangUp);
   try {
     await agent.stopped;
+    while (agent.again && isWanted) {
+      agent = await Agent.start(agent.config ?? config, state, log, reread, rights, agent.manager);
+      await agent.stopped;
+    }
   } finally {
     process.removeListener('SIGUSR2', onHandOver);
     process.removeListener('SIGTERM', onSignal);

@@ -21,7 +21,7 @@ const SECRET_NAME =
   /(^|[a-z_-])(token|psk|secret|seed|password|passphrase|key|bearer)$|^(token|psk|secret|seed|key)/i;
 /** Names that look secret and are not. */
 const PUBLIC_NAME = /^(public_?key|.*pk|token_?(id|file|count|uses)|seeds|key_?(id|file))$/i;
-const TOKEN_TEXT = /weft\d_[A-Za-z0-9_-]{8,}/g;
+const TOKEN_TEXT = /weft(?:recovery)?\d_[A-Za-z0-9_-]{8,}/g;
 
 /** @param into where lines go; stderr unless a test says otherwise */
 export function createLog(options: LogOptions, into?: DestinationStream): Logger {

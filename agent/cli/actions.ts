@@ -13,6 +13,8 @@ export interface InitOptions {
   readonly mode: 'sealed' | 'plain';
   readonly encap: 'vxlan' | 'geneve';
   readonly vni: number;
+  /** Where the recovery key goes; null: there is none. */
+  readonly recoveryOut: string | null;
 }
 
 /** What `init` says when it is done. */
@@ -22,6 +24,8 @@ export interface InitResult {
   /** Overlay address with prefix. */
   readonly address: string;
   readonly stateDir: string;
+  /** Where the recovery key is; null: there is none. */
+  readonly recoveryFile: string | null;
   /** One line each, shown on stderr: for example that plain traffic is neither secret nor authentic. */
   readonly warnings: readonly string[];
 }

@@ -28,6 +28,7 @@ import { addPing } from './verbs/ping.ts';
 import { addPolicy } from './verbs/policy.ts';
 import { addReload } from './verbs/reload.ts';
 import { addRevoke } from './verbs/revoke.ts';
+import { addRoot } from './verbs/root.ts';
 import { addRun } from './verbs/run.ts';
 import { addSd } from './verbs/sd.ts';
 import { addStatus } from './verbs/status.ts';
@@ -66,7 +67,10 @@ export function buildProgram(
   const context = new Context(io, actions, () => program.opts<GlobalOptions>());
   addGlobals(program, io);
   const groups: readonly [string, readonly ((program: Command, context: Context) => void)[]][] = [
-    ['Make and join:', [addInit, addToken, addUp, addRun, addPolicy, addAdmitter, addRevoke, addLeave]],
+    [
+      'Make and join:',
+      [addInit, addToken, addUp, addRun, addPolicy, addRoot, addAdmitter, addRevoke, addLeave],
+    ],
     [
       'Look:',
       [

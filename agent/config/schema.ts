@@ -98,6 +98,10 @@ export const configSchema = z.strictObject({
     'Control socket that the other verbs talk to; mode 0660.',
   ),
   gossipPort: describe(port.default(GOSSIP_PORT), 'UDP port of membership traffic.'),
+  allowPlain: describe(
+    z.array(z.int().min(1).max(0xffffff)).max(16).default([]),
+    'Segments (VNI) that a later policy may make plain although this host has had them sealed. For one that is not named here the host exchanges no frames from then on.',
+  ),
   pathMtu: describe(
     z.enum(['on', 'off']).default('on'),
     'Measure how large a packet the path to each peer carries. `off` only where every path carries the segment MTU.',

@@ -13,6 +13,10 @@ import type {
 } from './admission-types.ts';
 import type { MetricsSnapshot } from './metrics-source.ts';
 import type { DropsReport, PageFdbReport, PageReport } from './page-types.ts';
+import type { PolicyReport, PolicyRequest } from './policy-types.ts';
+import type { RootView } from './root-types.ts';
+
+export type { PolicyReport, PolicyRequest };
 
 export const API_VERSION = 1;
 
@@ -172,37 +176,6 @@ export interface VtepRequest {
   readonly segment: string | null;
 }
 
-/** `GET /v1/policy`, and the answer to changing it. */
-export interface PolicyReport {
-  readonly v: 1;
-  /** Counts up with each change. */
-  readonly seq: number;
-  /** 64 hex digits. */
-  readonly id: string;
-  readonly mesh: string;
-  /** Unix milliseconds, by the clock of the host with the root. */
-  readonly signedAt: number;
-  /** How long certificates last between renewals. */
-  readonly nodeLifeMs: number;
-  /** How far clocks may be apart. */
-  readonly leewayMs: number;
-  readonly segments: readonly {
-    readonly vni: number;
-    readonly mode: Mode;
-    readonly encap: Encap;
-    readonly suite: 'chacha20-poly1305' | 'aes-256-gcm';
-    readonly mtu: number;
-    /** Overlay network with the first host's address. */
-    readonly network: string;
-  }[];
-}
-
-/** Body of `POST /v1/policy`; null leaves as it is. */
-export interface PolicyRequest {
-  readonly nodeLifeMs: number | null;
-  readonly leewayMs: number | null;
-}
-
 /** Body of `POST /v1/revocations`. */
 export interface RevokeRequest {
   readonly kind: 'node' | 'token' | 'admitter' | 'name';
@@ -297,6 +270,7 @@ export type EventType =
   | 'refused'
   | 'revocation'
   | 'policy'
+  | 'policy-conflict'
   | 'renewal'
   | 'admitter'
   | 'overuse'
@@ -440,7 +414,7 @@ export interface ErrorReport {
  * The running agent as the control socket, /metrics and the health endpoints see it. Failures are `WeftError`s whose
  * code and message reach the caller as they are; anything else is answered as E_INTERNAL.
  */
-export interface AgentView {
+export interface AgentView extends RootView {
   status(): StatusReport;
   peers(): PeersReport;
   members(): MembersReport;

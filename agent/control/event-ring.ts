@@ -29,6 +29,7 @@ const NONE: Readonly<Record<EventType, number>> = {
   refused: 0,
   revocation: 0,
   policy: 0,
+  'policy-conflict': 0,
   renewal: 0,
   admitter: 0,
   overuse: 0,

@@ -5,6 +5,7 @@ import { canonicalIp, parseEndpoint } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import type { AdmitterRequest, TokenRequest } from './admission-types.ts';
 import type { PingRequest, PolicyRequest, RevokeRequest, TraceRequest, VtepRequest } from './api-types.ts';
+import type { RecoverRequest, RotateRequest } from './root-types.ts';
 
 /** The longest honest body is a token request of 200 bytes. */
 const MAX_BODY_BYTES = 16_384;
@@ -60,6 +61,20 @@ const vtepRequest = z.strictObject({
 const policyRequest = z.strictObject({
   nodeLifeMs: z.int().min(60_000).max(MAX_TTL_MS).nullable().default(null),
   leewayMs: z.int().min(1000).max(MAX_LEEWAY_MS).nullable().default(null),
+  segment,
+  mode: z.enum(['sealed', 'plain']).nullable().default(null),
+  suite: z.enum(['chacha20-poly1305', 'aes-256-gcm']).nullable().default(null),
+});
+
+const rotateRequest = z.strictObject({ finish: z.boolean().default(false) });
+
+const hostName = z.string().min(1).max(64);
+
+const recoverRequest = z.strictObject({
+  key: z.string().min(1).max(4096),
+  stolenFrom: hostName.nullable().default(null),
+  keep: z.array(hostName).max(32).default([]),
+  finish: z.boolean().default(false),
 });
 
 const revokeRequest = z.strictObject({
@@ -105,6 +120,14 @@ export async function readTraceRequest(request: IncomingMessage): Promise<TraceR
 
 export async function readPolicyRequest(request: IncomingMessage): Promise<PolicyRequest> {
   return check(policyRequest, await readJson(request));
+}
+
+export async function readRotateRequest(request: IncomingMessage): Promise<RotateRequest> {
+  return check(rotateRequest, await readJson(request));
+}
+
+export async function readRecoverRequest(request: IncomingMessage): Promise<RecoverRequest> {
+  return check(recoverRequest, await readJson(request));
 }
 
 export async function readRevokeRequest(request: IncomingMessage): Promise<RevokeRequest> {

@@ -122,7 +122,7 @@ export class Admitter {
   #admit(tokenBytes: Uint8Array, requestBytes: Uint8Array, { dhPk, fromIp }: Seen): Given {
     const { trust } = this.#o;
     const self = this.#o.self();
-    const token = parseTokenCert(tokenBytes, trust.meshId, trust.rootPk);
+    const token = parseTokenCert(tokenBytes, trust.meshId, trust.roots);
     if (token === null) throw new Refused('wrongMesh', 'the token belongs to another mesh');
     const request = parseNodeRequest(requestBytes, trust.meshId);
     if (request === null || !equalBytes(request.tokenId, token.id))

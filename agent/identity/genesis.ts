@@ -16,6 +16,7 @@ const LEEWAY_SEC = 600;
 /** A certificate is valid from a little before it was made: clocks differ. */
 export const BACKDATE_MS = 600_000;
 export const DEFAULT_SUITE = 2;
+const FIRST_HOST_CAPS = CAP.admit | CAP.bridge | CAP.revoke | CAP.relay;
 
 export interface NodeKeys {
   readonly sign: KeyPair;
@@ -38,11 +39,15 @@ export interface GenesisOptions {
   readonly mtuBytes: number;
   /** The first host's address; its network is the segment's. */
   readonly address: Prefix;
+  /** Whether to make a recovery root. */
+  readonly recovery: boolean;
 }
 
 export interface Genesis {
   readonly meshId: Uint8Array;
   readonly root: KeyPair;
+  /** Kept nowhere by weft. */
+  readonly recovery: KeyPair | null;
   readonly psk: Uint8Array;
   readonly policy: SignedPolicy;
   readonly keys: NodeKeys;
@@ -57,6 +62,7 @@ export function createMesh(options: GenesisOptions, clock: Clock, rng: Rng): Gen
       `--address ${formatPrefix(options.address)} is no host address: its network must have room, and it must not be the network's own or broadcast address`,
     );
   const root = signingKeyPair(rng.fill(new Uint8Array(32)));
+  const recovery = options.recovery ? signingKeyPair(rng.fill(new Uint8Array(32))) : null;
   const rootNonce = rng.fill(new Uint8Array(16));
   const meshId = meshIdOf(root.publicKey, rootNonce);
   const keys = newNodeKeys(rng);
@@ -71,6 +77,8 @@ export function createMesh(options: GenesisOptions, clock: Clock, rng: Rng): Gen
       nodeLifeSec: NODE_LIFE_SEC,
       leewaySec: LEEWAY_SEC,
       roots: [root.publicKey],
+      recovery: recovery === null ? [] : [recovery.publicKey],
+      adopted: [],
       segments: [
         {
           vni: options.vni,
@@ -85,7 +93,7 @@ export function createMesh(options: GenesisOptions, clock: Clock, rng: Rng): Gen
     meshId,
     root.secretKey,
   );
-  const policy = parsePolicy(bytes, meshId, root.publicKey);
+  const policy = parsePolicy(bytes, meshId);
   if (policy === null)
     throw new WeftError(
       'E_CONFIG',
@@ -96,7 +104,7 @@ export function createMesh(options: GenesisOptions, clock: Clock, rng: Rng): Gen
       signPk: keys.sign.publicKey,
       dhPk: keys.dh.publicKey,
       name: options.hostName,
-      caps: CAP.admit | CAP.bridge | CAP.revoke | CAP.relay,
+      caps: FIRST_HOST_CAPS,
       tokenId: new Uint8Array(16),
       slot: 0,
       issuerId: NO_ISSUER,
@@ -110,5 +118,5 @@ export function createMesh(options: GenesisOptions, clock: Clock, rng: Rng): Gen
     meshId,
     root.secretKey,
   );
-  return { meshId, root, psk: rng.fill(new Uint8Array(32)), policy, keys, cert };
+  return { meshId, root, recovery, psk: rng.fill(new Uint8Array(32)), policy, keys, cert };
 }

@@ -5,11 +5,13 @@
  */
 import type { Clock, Rng } from '../clock.ts';
 import { WeftError } from '../errors.ts';
-import { decodeAdmissionReply, REFUSAL } from './admission-reply.ts';
+import { type AdmissionReply, decodeAdmissionReply, REFUSAL } from './admission-reply.ts';
 import { type NodeKeys, newNodeKeys } from './genesis.ts';
 import { forgetToken, readNodeKeys, writeMeshRef, writeNodeKeys } from './node-identity.ts';
 import { parseNodeRequest, signNodeRequest } from './node-request.ts';
-import { parsePolicy, policyStep } from './policy.ts';
+import { parsePolicy, type SignedPolicy } from './policy.ts';
+import { PolicyChain, writePolicyChain } from './policy-chain.ts';
+import { PolicyLesson } from './policy-question.ts';
 import type { Prefix } from './prefix.ts';
 import { equalBytes, signingKeyPair } from './sodium.ts';
 import { STATE_FILE, type StateDir } from './state-dir.ts';
@@ -75,16 +77,18 @@ function earlierRequest(state: StateDir, token: Token, name: string): JoinPlan |
 }
 
 /**
- * Checks the admitter's answer against the token's root and puts it on disk.
- * @throws WeftError E_REFUSED with the admitter's reason; E_RECORD when the answer does not verify
+ * What an admitter's answer leaves to learn: the policies from the token's to the one that the answer names.
+ * @throws WeftError E_REFUSED with the admitter's reason; E_RECORD when the answer makes no sense
  */
-export function acceptAdmission(
-  state: StateDir,
-  token: Token,
-  plan: JoinPlan,
-  reply: Uint8Array,
-  clock: Clock,
-): void {
+export function lessonOf(state: StateDir, token: Token, reply: Uint8Array): PolicyLesson {
+  const policy = parsePolicy(admittedBy(state, reply).policy, token.meshId);
+  if (policy === null)
+    throw new WeftError('E_RECORD', "the seed sent a policy that this mesh's root did not sign");
+  return new PolicyLesson(token, policy);
+}
+
+/** @throws WeftError E_REFUSED, E_RECORD */
+function admittedBy(state: StateDir, reply: Uint8Array): AdmissionReply & { readonly admitted: true } {
   const answer = decodeAdmissionReply(reply);
   if (answer === null)
     throw new WeftError('E_RECORD', 'the seed sent an answer that makes no sense: is it a newer weft?');
@@ -92,16 +96,35 @@ export function acceptAdmission(
     if (!PASSING.includes(answer.code)) forgetJoin(state);
     throw new WeftError('E_REFUSED', `refused: ${answer.text}`);
   }
-  const policy = parsePolicy(answer.policy, token.meshId, token.rootPk);
-  if (policy === null)
-    throw new WeftError('E_RECORD', "the seed sent a policy that this mesh's root did not sign");
-  const step = policyStep({ seq: token.policySeq, id: token.policyId }, policy);
-  if (step !== 'same' && step !== 'successor')
+  return answer;
+}
+
+/** @throws WeftError E_RECORD when the policies do not lead from the token's to the one in force */
+function chainOf(token: Token, lesson: PolicyLesson): readonly SignedPolicy[] {
+  const policies = lesson.learned();
+  if (policies === null)
     throw new WeftError(
       'E_RECORD',
-      `the seed's policy ${policy.seq} is neither the token's policy ${token.policySeq} nor its successor: create a new token`,
+      `the seed's policies do not lead from the token's policy ${token.policySeq} to the one in force: create a new token`,
     );
-  const trust = new TrustStore({ ...token, policy }, clock);
+  return policies;
+}
+
+/**
+ * Checks the admitter's answer against the policy that follows from the token's and puts it on disk.
+ * @throws WeftError E_REFUSED with the admitter's reason; E_RECORD when the answer does not verify
+ */
+export function acceptAdmission(
+  state: StateDir,
+  token: Token,
+  plan: JoinPlan,
+  reply: Uint8Array,
+  lesson: PolicyLesson,
+  clock: Clock,
+): void {
+  const answer = admittedBy(state, reply);
+  const chain = new PolicyChain(chainOf(token, lesson));
+  const trust = new TrustStore({ meshId: token.meshId, policy: chain.current }, clock);
   const verdict = trust.verifyNodeCert(answer.cert, answer.admitter);
   if (!verdict.ok && (verdict.problem === 'notYetValid' || verdict.problem === 'expired'))
     throw new WeftError(
@@ -117,7 +140,7 @@ export function acceptAdmission(
   const answers = asked !== null && equalBytes(cert.requestId, asked.id.subarray(0, 16));
   if (!answers || cert.name !== asked.name)
     throw new WeftError('E_RECORD', 'the seed sent a certificate that answers another request');
-  state.write(STATE_FILE.policy, answer.policy);
+  writePolicyChain(state, chain);
   state.write(STATE_FILE.admitter, answer.admitter);
   // Last: from here on the directory holds a member.
   state.write(STATE_FILE.cert, answer.cert);

@@ -9,7 +9,8 @@ import { WeftError } from '../errors.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import type { NodeKeys } from './genesis.ts';
 import type { ReadNodeCert } from './node-cert.ts';
-import { meshIdOf, parsePolicy, type SignedPolicy } from './policy.ts';
+import { meshIdOf, newestRoot, type Policy, rankIn, type SignedPolicy } from './policy.ts';
+import { type PolicyChain, readPolicyChain } from './policy-chain.ts';
 import { MAX_RECORD_BYTES } from './record.ts';
 import { readRevocations } from './revocation-set.ts';
 import { concat, dhKeyPair, equalBytes, type KeyPair, signingKeyPair } from './sodium.ts';
@@ -18,6 +19,7 @@ import { TrustStore } from './trust-store.ts';
 
 export interface MeshRef {
   readonly meshId: Uint8Array;
+  /** The first root, which names the mesh whoever its roots are now. */
   readonly rootPk: Uint8Array;
   readonly rootNonce: Uint8Array;
 }
@@ -32,7 +34,9 @@ export interface NodeIdentity extends MeshRef {
   /** The issuer's certificate; empty when a root signed ours. */
   admitterBytes: Uint8Array;
   readonly trust: TrustStore;
-  /** Only on a host that holds the mesh's root. */
+  /** The policies up to the one in force. */
+  readonly chain: PolicyChain;
+  /** Only on a host that holds a root of the policy in force: the newest that it holds. */
   readonly root: KeyPair | null;
 }
 
@@ -75,6 +79,34 @@ function finishRenewal(state: StateDir): void {
   state.remove(STATE_FILE.renewed);
 }
 
+/**
+ * The newest root of the policy whose key is here. While a root is replaced there are two keys; one that is no root any
+ * more gives nothing.
+ */
+export function heldRoot(state: StateDir, policy: Policy): KeyPair | null {
+  const keys = [STATE_FILE.rootKey, STATE_FILE.nextRootKey].flatMap((file) =>
+    state.has(file) ? signingKeyPair(state.read(file, 32)) : [],
+  );
+  const rank = ({ publicKey }: KeyPair): number => rankIn(policy, publicKey);
+  const held = keys.filter((pair) => rank(pair) >= 0).sort((a, b) => rank(b) - rank(a));
+  return held[0] ?? null;
+}
+
+/** The newest root of all, if its key is here: what an older one certifies is on its way out. */
+export function heldNewestRoot({ root, policy }: NodeIdentity): KeyPair | null {
+  return root !== null && equalBytes(root.publicKey, newestRoot(policy)) ? root : null;
+}
+
+/** The next root key is the key once no other root is in force. */
+export function promoteRootKey(state: StateDir, { roots }: Policy): void {
+  if (!state.has(STATE_FILE.nextRootKey)) return;
+  const seed = state.read(STATE_FILE.nextRootKey, 32);
+  const [only, ...others] = roots;
+  if (only === undefined || others.length > 0 || !equalBytes(signingKeyPair(seed).publicKey, only)) return;
+  state.write(STATE_FILE.rootKey, seed);
+  state.remove(STATE_FILE.nextRootKey);
+}
+
 /** Puts a renewed certificate, which was verified, on disk and in force. */
 export function installCertificate(
   identity: NodeIdentity,
@@ -104,14 +136,17 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   const mesh = { meshId: raw.slice(0, 32), rootPk: raw.slice(32, 64), rootNonce: raw.slice(64) };
   if (!equalBytes(meshIdOf(mesh.rootPk, mesh.rootNonce), mesh.meshId))
     throw state.damaged(STATE_FILE.mesh, 'is damaged');
-  const policy = parsePolicy(state.read(STATE_FILE.policy), mesh.meshId, mesh.rootPk);
-  if (policy === null) throw state.damaged(STATE_FILE.policy, "is damaged or not signed by this mesh's root");
+  const chain = readPolicyChain(state, mesh.meshId);
   const keys = readNodeKeys(state);
   finishRenewal(state);
   const certBytes = state.read(STATE_FILE.cert);
   const admitterBytes = state.has(STATE_FILE.admitter) ? state.read(STATE_FILE.admitter) : new Uint8Array(0);
   const trust = new TrustStore(
-    { ...mesh, policy, revocations: readRevocations(state, mesh.meshId, mesh.rootPk) },
+    {
+      meshId: mesh.meshId,
+      policy: chain.current,
+      revocations: readRevocations(state, mesh.meshId, chain.all),
+    },
     clock,
   );
   const verdict = trust.verifyNodeCert(certBytes, admitterBytes);
@@ -131,9 +166,8 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
   const { cert } = verdict;
   if (!equalBytes(cert.signPk, keys.sign.publicKey) || !equalBytes(cert.dhPk, keys.dh.publicKey))
     throw state.damaged(STATE_FILE.cert, 'does not belong to the keys beside it');
-  const root = state.has(STATE_FILE.rootKey) ? signingKeyPair(state.read(STATE_FILE.rootKey, 32)) : null;
-  if (root !== null && !equalBytes(root.publicKey, mesh.rootPk))
-    throw state.damaged(STATE_FILE.rootKey, 'is not the root key of this mesh');
+  promoteRootKey(state, chain.current);
+  checkRootKey(state, chain);
   forgetToken(state);
   return {
     ...mesh,
@@ -146,8 +180,19 @@ export function readIdentity(state: StateDir, clock: Clock): NodeIdentity {
     certBytes,
     admitterBytes,
     trust,
-    root,
+    chain,
+    get root() {
+      return heldRoot(state, trust.policy);
+    },
   };
+}
+
+/** A key that no policy ever named is damaged; one that was taken away since gives nothing. */
+function checkRootKey(state: StateDir, { all }: PolicyChain): void {
+  if (!state.has(STATE_FILE.rootKey) || all[0]?.seq !== 1) return;
+  const { publicKey } = signingKeyPair(state.read(STATE_FILE.rootKey, 32));
+  if (!all.some((policy) => rankIn(policy, publicKey) >= 0))
+    throw state.damaged(STATE_FILE.rootKey, 'is not the root key of this mesh');
 }
 
 export interface Counters {

@@ -16,7 +16,7 @@
  * A body ends with extensions `u8 tag (bit 7: critical) | u16 length | value`, tags ascending: an unknown critical one
  * refuses the record, an unknown other one is skipped.
  */
-import { ByteReader } from './bytes.ts';
+import type { ByteReader } from './bytes.ts';
 import { concat, hash, sign, utf8, verifySignature } from './sodium.ts';
 
 export const RECORD_TYPE = {
@@ -104,27 +104,27 @@ export function announcedLength(bytes: Uint8Array): number {
   return HEADER_BYTES + ((bytes[4]! << 8) | bytes[5]!) + SIGNATURE_BYTES;
 }
 
-/** Reads the extensions that end a body. False if one is unknown and critical, repeated, or out of order. */
-export const skipExtensions = (reader: ByteReader): boolean => readExtensions(reader, {}) !== null;
-
 /**
- * The same, with what is known of them by tag without the critical bit. Null also if one of these cannot be read whole.
- * @param known reads a value, by tag
+ * Reads the extensions that end a body: the values of those that are `known`, by tag. Null if one is unknown and critical,
+ * repeated, or out of order.
  */
 export function readExtensions(
   reader: ByteReader,
-  known: Readonly<Record<number, (value: ByteReader) => void>>,
-): true | null {
+  known: readonly number[],
+): ReadonlyMap<number, Uint8Array> | null {
+  const values = new Map<number, Uint8Array>(); // bounded by `known`
   let previous = -1;
   while (reader.remaining > 0) {
     const tag = reader.u8();
     const order = tag & 0x7f;
-    const read = known[order];
-    if ((tag & 0x80 && read === undefined) || order <= previous) return null;
+    const isKnown = known.includes(tag);
+    if ((tag & 0x80 && !isKnown) || order <= previous) return null;
     previous = order;
-    const value = new ByteReader(reader.block(MAX_RECORD_BYTES));
-    read?.(value);
-    if (read !== undefined && !value.done) return null;
+    const value = reader.block(MAX_RECORD_BYTES);
+    if (isKnown) values.set(tag, value);
   }
-  return reader.done ? true : null;
+  return reader.done ? values : null;
 }
+
+/** The same for a record that has none yet. */
+export const skipExtensions = (reader: ByteReader): boolean => readExtensions(reader, []) !== null;

@@ -16,8 +16,14 @@
 import { encodeAdmitted, encodeRefused } from './admission-reply.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { ADMITTER_LIFE_MS, BACKDATE_MS } from './genesis.ts';
-import { MAX_NODE_CERT_BYTES, NO_ISSUER, type ReadNodeCert, signNodeCert } from './node-cert.ts';
-import { equalBytes } from './sodium.ts';
+import {
+  MAX_NODE_CERT_BYTES,
+  NO_ISSUER,
+  type NodeCert,
+  type ReadNodeCert,
+  signNodeCert,
+} from './node-cert.ts';
+import { equalBytes, type KeyPair } from './sodium.ts';
 import type { TrustStore } from './trust-store.ts';
 
 const RENEWAL = 2;
@@ -72,23 +78,32 @@ export interface RenewalParts {
   /** This admitter's own certificate. */
   readonly self: ReadNodeCert;
   readonly signSecretKey: Uint8Array;
-  /** Only on a host that holds the root. */
-  readonly rootSecretKey: Uint8Array | null;
+  /** Where a root lies: it renews what roots signed. */
+  readonly root: KeyPair | null;
+}
+
+/** A certificate that a root signs: the same grant with other times. Called for this host's own, and for other admitters. */
+export function signByRoot(cert: NodeCert, trust: TrustStore, root: KeyPair, lifeMs: number): Uint8Array {
+  const now = trust.nowMs();
+  const times = { notBeforeMs: now - BACKDATE_MS, expiresMs: now + lifeMs };
+  const next = { ...cert, ...times, issuerId: NO_ISSUER, generation: cert.generation + 1 };
+  return signNodeCert(next, trust.meshId, root.secretKey);
 }
 
 /**
  * An admitter's answer to a member that its session has proved to be `peerId`. A certificate that has ended, or was
- * revoked, is not renewed. What a root signed, another admitter's, is renewed by a root only, and while the right holds.
+ * revoked, is not renewed. What a root signed, another admitter's, is renewed only where a root lies, and while the right
+ * holds. What hangs on an older root may be renewed at any time, as soon as this admitter itself hangs on the newest.
  */
 export function renew(parts: RenewalParts, peerId: string, request: RenewalRequest): Uint8Array {
-  const { trust, self, signSecretKey, rootSecretKey } = parts;
+  const { trust, self, signSecretKey, root } = parts;
   const verdict = trust.verifyNodeCert(request.cert, request.admitter);
   if (!verdict.ok)
     return encodeRefused(verdict.problem === 'revoked' ? 'nodeRevoked' : 'malformed', verdict.reason);
   const { cert } = verdict;
   if (cert.nodeIdHex !== peerId) return encodeRefused('malformed', 'the certificate is that of another host');
-  const byRoot = equalBytes(cert.issuerId, NO_ISSUER);
-  if (byRoot && (rootSecretKey === null || !trust.mayAdmit(cert)))
+  const ofRoot = equalBytes(cert.issuerId, NO_ISSUER);
+  if (ofRoot && (root === null || !trust.mayAdmit(cert)))
     return encodeRefused(
       'rightsNotAllowed',
       'only the root of the mesh renews what it signed, and an admitter only while it is one',
@@ -99,16 +114,28 @@ export function renew(parts: RenewalParts, peerId: string, request: RenewalReque
       `host ${self.name} does not admit to all segments of the certificate`,
     );
   const now = trust.nowMs();
-  if (now < renewalDueMs(cert) - lifeMsOf(cert) / 3)
-    return encodeRefused('tooFast', 'the certificate is not half over yet');
-  const longestMs = byRoot ? ADMITTER_LIFE_MS : trust.policy.nodeLifeSec * 1000;
-  const next = {
-    ...cert,
-    issuerId: byRoot ? NO_ISSUER : self.record.id.slice(0, 16),
-    notBeforeMs: now - BACKDATE_MS,
-    expiresMs: now + Math.min(lifeMsOf(cert), longestMs),
-    generation: cert.generation + 1,
-  };
-  const renewed = signNodeCert(next, trust.meshId, byRoot && rootSecretKey ? rootSecretKey : signSecretKey);
-  return encodeAdmitted(renewed, trust.policy.bytes, byRoot ? new Uint8Array(0) : self.record.bytes);
+  if (now < renewalDueMs(cert) - lifeMsOf(cert) / 3) {
+    if (!trust.hangsOnOlderRoot(request.cert, request.admitter))
+      return encodeRefused('tooFast', 'the certificate is not half over yet');
+    if (trust.hangsOnOlderRoot(self.record.bytes, null))
+      return encodeRefused('tooFast', `host ${self.name} has no certificate of the new root yet`);
+  }
+  if (ofRoot && root !== null)
+    return encodeAdmitted(
+      signByRoot(cert, trust, root, Math.min(lifeMsOf(cert), ADMITTER_LIFE_MS)),
+      trust.policy.bytes,
+      new Uint8Array(0),
+    );
+  const renewed = signNodeCert(
+    {
+      ...cert,
+      issuerId: self.record.id.slice(0, 16),
+      notBeforeMs: now - BACKDATE_MS,
+      expiresMs: now + Math.min(lifeMsOf(cert), trust.policy.nodeLifeSec * 1000),
+      generation: cert.generation + 1,
+    },
+    trust.meshId,
+    signSecretKey,
+  );
+  return encodeAdmitted(renewed, trust.policy.bytes, self.record.bytes);
 }

@@ -7,10 +7,13 @@
  *
  * The end of a grant may stand in several parts; one that a root says of a later generation takes the place of all earlier
  * parts. What it keeps is known only when all parts are there: until then nothing that the host issued ends.
+ * A statement stands while policy names its root; with another policy the set is judged anew. Of two roots' statements
+ * about one target that of the newer root stays, which will be the one that is left.
  */
 import type { WeftError } from '../errors.ts';
 import type { ReadNodeCert } from './node-cert.ts';
 import {
+  type Authority,
   nameTarget,
   paddedTarget,
   parseRevocation,
@@ -50,21 +53,16 @@ const keeps = ({ keep }: ReadRevocation, certId: Uint8Array): boolean =>
 
 const isByRoot = (cert: ReadNodeCert): boolean => cert.issuerId.every((b) => b === 0);
 
-/** Whether `a` stays, or counts first, where both name one target. */
-function precedes(a: ReadRevocation, b: ReadRevocation): boolean {
-  if ((a.signerNode === null) !== (b.signerNode === null)) return a.signerNode === null;
-  return Buffer.compare(a.record.id, b.record.id) < 0;
-}
-
 export class RevocationSet {
   /** By place; bounded by MAX_REVOCATIONS. */
   readonly #byKey = new Map<string, ReadRevocation>();
   /** By kind and target, of the statements of hosts the first; bounded by MAX_REVOCATIONS_OF_HOSTS. */
   readonly #ofHosts = new Map<string, ReadRevocation>();
   /** The parts that end a grant, by hex of the node id; bounded by MAX_REVOCATIONS. */
-  #grants = new Map<string, readonly ReadRevocation[]>();
+  readonly #grants = new Map<string, readonly ReadRevocation[]>();
   #digest: Uint8Array = NO_DIGEST;
   #told = 0;
+  #authority: Authority = { roots: [], adopted: [] };
 
   get size(): number {
     return this.#byKey.size;
@@ -79,29 +77,59 @@ export class RevocationSet {
     return [...this.#byKey.values()];
   }
 
+  /** Another policy is in force: drops what nobody stands behind any more. True when the set changed. */
+  judge({ roots, adopted }: Authority): boolean {
+    this.#authority = { roots, adopted };
+    const size = this.#byKey.size;
+    for (const [key, r] of this.#byKey) if (!this.#stands(r)) this.#byKey.delete(key);
+    if (this.#byKey.size !== size) this.#summarize();
+    return this.#byKey.size !== size;
+  }
+
+  #stands({ root, signerId, signerNode }: ReadRevocation): boolean {
+    if (this.#rankOf(root) >= 0) return true;
+    return signerNode !== null && this.#authority.adopted.some((id) => equalBytes(id, signerId));
+  }
+
+  #rankOf(root: Uint8Array | null): number {
+    return root === null ? -1 : this.#authority.roots.findIndex((pk) => equalBytes(pk, root));
+  }
+
+  /** Whether `a` stays where both name one target. */
+  #precedes(a: ReadRevocation, b: ReadRevocation): boolean {
+    if ((a.signerNode === null) !== (b.signerNode === null)) return a.signerNode === null;
+    const newer = this.#rankOf(a.root) - this.#rankOf(b.root);
+    return newer !== 0 ? newer > 0 : Buffer.compare(a.record.id, b.record.id) < 0;
+  }
+
   /** Takes a statement that was read. True when the set changed. */
   add(statement: ReadRevocation): boolean {
     if (this.#isSilenced(statement) || this.all().some((r) => isSurpassed(statement, r))) return false;
     const key = placeOf(statement);
     const held = this.#byKey.get(key);
     const isLater = held !== undefined && isSurpassed(held, statement);
-    if (held !== undefined && !isLater && !precedes(statement, held)) return false;
+    if (held !== undefined && !isLater && !this.#precedes(statement, held)) return false;
     if (held === undefined && this.#isFull(statement)) return false;
     this.#byKey.set(key, statement);
     // Only a root's word can end a right to revoke: the order of arrival does not matter.
     for (const [other, r] of this.#byKey)
       if (this.#isSilenced(r) || isSurpassed(r, statement)) this.#byKey.delete(other);
+    this.#summarize();
+    return true;
+  }
+
+  #summarize(): void {
     this.#sortHosts();
-    if (statement.kind === 'grant')
-      this.#grants.set(
-        toHex(statement.target),
-        this.all().filter((r) => r.kind === 'grant' && equalBytes(r.target, statement.target)),
-      );
+    this.#grants.clear();
+    for (const r of this.#byKey.values())
+      if (r.kind === 'grant') {
+        const node = toHex(r.target);
+        this.#grants.set(node, [...(this.#grants.get(node) ?? []), r]);
+      }
     const ids = this.all()
       .map((r) => r.record.id)
       .sort(Buffer.compare);
     this.#digest = ids.length === 0 ? NO_DIGEST : hash(...ids).slice(0, 16);
-    return true;
   }
 
   #sortHosts(): void {
@@ -109,7 +137,8 @@ export class RevocationSet {
     for (const r of this.#byKey.values()) {
       const key = keyOf(r.kind, r.target);
       const first = this.#ofHosts.get(key);
-      if (r.signerNode !== null && (first === undefined || precedes(r, first))) this.#ofHosts.set(key, r);
+      if (r.signerNode !== null && (first === undefined || this.#precedes(r, first)))
+        this.#ofHosts.set(key, r);
     }
   }
 
@@ -177,9 +206,23 @@ export class RevocationSet {
   }
 }
 
-/** The set as it lies on disk: `u16 length | statement` one after another. @throws WeftError E_STATE for a damaged file */
-export function readRevocations(state: StateDir, meshId: Uint8Array, rootPk: Uint8Array): RevocationSet {
+/**
+ * The set as it lies on disk: `u16 length | statement` one after another. It may still hold what a root of an earlier
+ * policy signed, if the host went down as the next one came into force.
+ * @param known the policy in force and those before it
+ * @throws WeftError E_STATE for a damaged file
+ */
+export function readRevocations(
+  state: StateDir,
+  meshId: Uint8Array,
+  known: readonly Authority[],
+): RevocationSet {
+  const ever = {
+    roots: known.flatMap(({ roots }) => roots),
+    adopted: known.flatMap(({ adopted }) => adopted),
+  };
   const set = new RevocationSet();
+  set.judge(ever);
   if (!state.has(STATE_FILE.revocations)) return set;
   const bytes = state.read(STATE_FILE.revocations);
   // Whoever was revoked must not come back because a file was cut off: fail closed.
@@ -187,7 +230,7 @@ export function readRevocations(state: StateDir, meshId: Uint8Array, rootPk: Uin
   for (let at = 0; at < bytes.length; ) {
     if (at + FILE_LENGTH_BYTES > bytes.length) throw damaged();
     const end = at + FILE_LENGTH_BYTES + ((bytes[at]! << 8) | bytes[at + 1]!);
-    const statement = parseRevocation(bytes.slice(at + FILE_LENGTH_BYTES, end), meshId, rootPk);
+    const statement = parseRevocation(bytes.slice(at + FILE_LENGTH_BYTES, end), meshId, ever);
     if (end > bytes.length || statement === null) throw damaged();
     set.add(statement);
     at = end;

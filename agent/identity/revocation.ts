@@ -70,6 +70,14 @@ export interface ReadRevocation extends Revocation {
   readonly bytes: Uint8Array;
   /** Node id of the signer; null when a root signed. */
   readonly signerNode: Uint8Array | null;
+  /** The root that signed, or that signed the signer's certificate; null: policy adopted that certificate. */
+  readonly root: Uint8Array | null;
+}
+
+/** Whose word counts: what a policy says of it. */
+export interface Authority {
+  readonly roots: readonly Uint8Array[];
+  readonly adopted: readonly Uint8Array[];
 }
 
 /** A 32-byte target of a shorter id. */
@@ -115,7 +123,7 @@ const OF_ADMITTERS: readonly RevocationKind[] = ['admitter', 'grant'];
 export function parseRevocation(
   bytes: Uint8Array,
   meshId: Uint8Array,
-  rootPk: Uint8Array,
+  { roots, adopted }: Authority,
 ): ReadRevocation | null {
   const length = announcedLength(bytes);
   if (length === 0 || length > bytes.length || bytes.length > MAX_STATEMENT_BYTES) return null;
@@ -136,14 +144,18 @@ export function parseRevocation(
   if (!OF_ADMITTERS.includes(kind) && read.keep.length > 0) return null;
   if (!PRINTABLE.test(read.label) || !PRINTABLE.test(read.reason)) return null;
   const byRoot = read.signerId.every((b) => b === 0);
-  if (byRoot)
-    return length === bytes.length && recordSignedBy(record, rootPk)
-      ? { ...read, kind, record, bytes, signerNode: null }
-      : null;
+  const rootOf = (signed: RawRecord): Uint8Array | null =>
+    roots.find((root) => recordSignedBy(signed, root)) ?? null;
+  if (byRoot) {
+    const root = length === bytes.length ? rootOf(record) : null;
+    return root === null ? null : { ...read, kind, record, bytes, signerNode: null, root };
+  }
   const signer = parseNodeCert(bytes.slice(length), meshId);
   if (signer === null || !(signer.caps & CAP.revoke) || OF_ADMITTERS.includes(kind)) return null;
   if (!signer.issuerId.every((b) => b === 0) || !equalBytes(read.signerId, signer.record.id.subarray(0, 16)))
     return null;
-  if (!recordSignedBy(signer.record, rootPk) || !recordSignedBy(record, signer.signPk)) return null;
-  return { ...read, kind, record, bytes, signerNode: signer.nodeId };
+  const root = rootOf(signer.record);
+  const stands = root !== null || adopted.some((id) => equalBytes(id, read.signerId));
+  if (!stands || !recordSignedBy(record, signer.signPk)) return null;
+  return { ...read, kind, record, bytes, signerNode: signer.nodeId, root };
 }

@@ -30,6 +30,7 @@ export const STATE_FILE = {
   signKey: 'node-sign.key',
   dhKey: 'node-dh.key',
   rootKey: 'mesh-root.key',
+  nextRootKey: 'mesh-root-next.key',
   psk: 'mesh-psk.key',
   tokenKey: 'token.key',
   mesh: 'mesh.bin',
@@ -49,6 +50,7 @@ export const STATE_FILE = {
   policies: 'policies.bin',
   grants: 'grants.bin',
   receipts: 'receipts.log',
+  sealed: 'sealed.json',
 } as const;
 
 export type StateFile = (typeof STATE_FILE)[keyof typeof STATE_FILE];

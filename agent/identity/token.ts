@@ -5,7 +5,8 @@
  *
  *   u8 version = 1 | block TokenCert | token seed[32] | mesh id[32] | root pk[32] | root nonce[16] | psk[32]
  *   u64 policy seq | policy id[32] | u8 seeds (<=4): ip[16] u16 sealed port u16 gossip port dh pk[32] sign pk[32]
- *   only if a seed has a name: u8 names (<=4): u8 which seed, text name (<=253)
+ *   only if a seed has a name or what follows: u8 names (<=4): u8 which seed, text name (<=253)
+ *   only if not the first root signed, or the suite is not 2: u8 suite | pk[32] of the root that signed
  *   u32 crc32 of everything before
  *
  * TokenCert body: token pk[32] | u64 nbf ms | u64 exp ms | u32 uses | u8 count (1 strict, 2 each) | counting admitter[32]
@@ -20,6 +21,7 @@ import type { Clock, Rng } from '../clock.ts';
 import { formatEndpoint, ipFromBytes, ipToBytes } from '../endpoint.ts';
 import { WeftError } from '../errors.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
+import { DEFAULT_SUITE } from './genesis.ts';
 import { CAP, MAX_CERT_VNIS, MAX_NAME_BYTES } from './node-cert.ts';
 import { meshIdOf } from './policy.ts';
 import { formatPrefix, type Prefix } from './prefix.ts';
@@ -88,8 +90,13 @@ export interface Token {
   readonly cert: ReadTokenCert;
   readonly seed: Uint8Array;
   readonly meshId: Uint8Array;
+  /** The first root of the mesh, which names it. */
   readonly rootPk: Uint8Array;
   readonly rootNonce: Uint8Array;
+  /** The root that signed the certificate. */
+  readonly signerPk: Uint8Array;
+  /** Of the handshake, which begins before the joiner knows a policy. */
+  readonly suite: 1 | 2;
   readonly psk: Uint8Array;
   readonly policySeq: number;
   readonly policyId: Uint8Array;
@@ -145,14 +152,22 @@ function readNetwork(r: ByteReader): Prefix {
   return network;
 }
 
-/** Reads a TokenCert that `rootPk` signed. Null for anything else. */
+/** Of the extension; none without one. Null if it cannot be read whole. */
+function readNetworks(value: Uint8Array | undefined): readonly Prefix[] | null {
+  if (value === undefined) return [];
+  const r = new ByteReader(value);
+  const networks = r.list(MAX_TOKEN_NETWORKS, () => readNetwork(r));
+  return r.done ? networks : null;
+}
+
+/** Reads a TokenCert that one of the roots signed. Null for anything else. */
 export function parseTokenCert(
   bytes: Uint8Array,
   meshId: Uint8Array,
-  rootPk: Uint8Array,
+  roots: readonly Uint8Array[],
 ): ReadTokenCert | null {
   const record = parseRecord('tokenCert', meshId, bytes);
-  if (record === null || !recordSignedBy(record, rootPk)) return null;
+  if (record === null || !roots.some((root) => recordSignedBy(record, root))) return null;
   const r = new ByteReader(record.body);
   const tokenPk = r.bytes(32);
   const notBeforeMs = r.timeMs();
@@ -166,13 +181,10 @@ export function parseTokenCert(
   const caps = r.u16();
   const nodeLifeSec = r.u32();
   r.bytes(16);
-  let underlay: readonly Prefix[] = [];
-  const extensions = readExtensions(r, {
-    [UNDERLAY]: (value) => {
-      underlay = value.list(MAX_TOKEN_NETWORKS, () => readNetwork(value));
-    },
-  });
-  if (extensions === null || count < 1 || count > 2 || nameRule === undefined) return null;
+  const extensions = readExtensions(r, [CRITICAL | UNDERLAY, UNDERLAY]);
+  const underlay = readNetworks(extensions?.get(CRITICAL | UNDERLAY) ?? extensions?.get(UNDERLAY));
+  if (extensions === null || underlay === null || count < 1 || count > 2 || nameRule === undefined)
+    return null;
   return {
     tokenPk,
     notBeforeMs,
@@ -193,9 +205,12 @@ export function parseTokenCert(
 
 export interface NewToken extends Omit<TokenCert, 'tokenPk'> {
   readonly meshId: Uint8Array;
+  /** The first root of the mesh. */
   readonly rootPk: Uint8Array;
   readonly rootNonce: Uint8Array;
+  /** Of the root that signs. */
   readonly rootSecretKey: Uint8Array;
+  readonly suite: 1 | 2;
   readonly psk: Uint8Array;
   readonly policySeq: number;
   readonly policyId: Uint8Array;
@@ -228,10 +243,13 @@ export function createToken(
   const named = options.seeds
     .slice(0, MAX_SEEDS)
     .flatMap(({ host }, index) => (host === null ? [] : [{ host, index }]));
-  if (named.length > 0) w.list(named, ({ host, index }) => w.u8(index).text(host));
+  const signerPk = options.rootSecretKey.slice(32);
+  const usual = options.suite === DEFAULT_SUITE && equalBytes(signerPk, options.rootPk);
+  if (named.length > 0 || !usual) w.list(named, ({ host, index }) => w.u8(index).text(host));
+  if (!usual) w.u8(options.suite).bytes(signerPk);
   const body = w.finish();
   const bytes = new ByteWriter().bytes(body).u32(crc32(body)).finish();
-  const cert = parseTokenCert(certBytes, options.meshId, options.rootPk);
+  const cert = parseTokenCert(certBytes, options.meshId, [signerPk]);
   if (cert === null) throw new RangeError('token limits cannot be encoded');
   return { text: PREFIX + Buffer.from(bytes).toString('base64url'), cert };
 }
@@ -300,12 +318,15 @@ function readToken(body: Uint8Array): Token | null {
   const names =
     r.remaining === 0 ? [] : r.list(MAX_SEEDS, () => ({ index: r.u8(), host: r.text(MAX_HOST_BYTES) }));
   if (names.some(({ index, host }) => token.seeds[index] === undefined || !HOST_NAME.test(host))) return null;
+  const given = r.remaining === 0 ? DEFAULT_SUITE : r.u8();
+  const signerPk = r.remaining === 0 ? token.rootPk : r.bytes(32);
+  if (given !== 1 && given !== 2) return null;
   if (!r.done || !equalBytes(meshIdOf(token.rootPk, token.rootNonce), token.meshId)) return null;
-  const cert = parseTokenCert(certBytes, token.meshId, token.rootPk);
+  const cert = parseTokenCert(certBytes, token.meshId, [signerPk]);
   if (cert === null || !equalBytes(signingKeyPair(token.seed).publicKey, cert.tokenPk)) return null;
   const seeds = token.seeds.map((seed, i) => ({
     ...seed,
     host: names.find(({ index }) => index === i)?.host ?? null,
   }));
-  return { ...token, seeds, cert };
+  return { ...token, seeds, cert, signerPk, suite: given };
 }

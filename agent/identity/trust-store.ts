@@ -12,7 +12,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { CAP, NO_ISSUER, parseNodeCert, type ReadNodeCert } from './node-cert.ts';
 import { parseNodeState, type ReadNodeState } from './node-state.ts';
-import { parsePolicy, type SegmentRule, type SignedPolicy } from './policy.ts';
+import { newestRoot, type SegmentRule, type SignedPolicy } from './policy.ts';
 import { type RawRecord, recordSignedBy } from './record.ts';
 import type { ReadRevocation } from './revocation.ts';
 import { RevocationSet } from './revocation-set.ts';
@@ -46,7 +46,6 @@ export type CertProblem =
 
 export interface TrustSettings {
   readonly meshId: Uint8Array;
-  readonly rootPk: Uint8Array;
   readonly policy: SignedPolicy;
   /** Empty if not given. */
   readonly revocations?: RevocationSet;
@@ -69,7 +68,6 @@ const verifiedKey = (record: RawRecord): string => toHex(hash(record.id, record.
 
 export class TrustStore {
   readonly meshId: Uint8Array;
-  readonly rootPk: Uint8Array;
   readonly #clock: Clock;
   #policy: SignedPolicy;
   /** A moment at which the machine's clock was believed. */
@@ -83,9 +81,9 @@ export class TrustStore {
 
   constructor(settings: TrustSettings, clock: Clock) {
     this.meshId = settings.meshId;
-    this.rootPk = settings.rootPk;
     this.#policy = settings.policy;
     this.revocations = settings.revocations ?? new RevocationSet();
+    this.revocations.judge(settings.policy);
     this.#clock = clock;
     this.#anchor = { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
@@ -94,9 +92,36 @@ export class TrustStore {
     return this.#policy;
   }
 
-  /** From now on this policy counts; what it is to the one before was judged (policyStep). */
+  /** The keys that sign certificates, tokens and revocations. */
+  get roots(): readonly Uint8Array[] {
+    return this.#policy.roots;
+  }
+
+  /** From now on this policy counts; what it is to the one before was judged (policy-chain.ts). */
   takePolicy(policy: SignedPolicy): void {
     this.#policy = policy;
+    // What verified under a root that is none any more must be looked at again.
+    this.#verified.clear();
+    this.#admitters.clear();
+    this.revocations.judge(policy);
+  }
+
+  /** Whether a root stands behind what names no issuer: it signed, or policy adopted the certificate. */
+  #signedByRoot(record: RawRecord): boolean {
+    if (this.#policy.roots.some((root) => recordSignedBy(record, root))) return true;
+    return this.#policy.adopted.some((id) => equalBytes(id, record.id.subarray(0, id.length)));
+  }
+
+  /**
+   * Whether a good certificate hangs on another root than the newest, itself or by its issuer: then it is to be renewed,
+   * for the older roots are on their way out.
+   */
+  hangsOnOlderRoot(bytes: Uint8Array, admitterBytes: Uint8Array | null): boolean {
+    const verdict = this.verifyNodeCert(bytes, admitterBytes);
+    if (!verdict.ok) return false;
+    const { cert } = verdict;
+    const top = equalBytes(cert.issuerId, NO_ISSUER) ? cert : this.#admitters.get(toHex(cert.issuerId));
+    return top !== undefined && !recordSignedBy(top.record, newestRoot(this.#policy));
   }
 
   /**
@@ -157,8 +182,9 @@ export class TrustStore {
       return no('segment', 'it names a segment that policy does not');
     const key = verifiedKey(cert.record);
     if (this.#verified.has(key)) return { ok: true, cert };
-    if (!recordSignedBy(cert.record, issuer?.signPk ?? this.rootPk))
-      return no('signature', 'its signature is wrong');
+    const signed =
+      issuer === undefined ? this.#signedByRoot(cert.record) : recordSignedBy(cert.record, issuer.signPk);
+    if (!signed) return no('signature', byRoot ? 'no root of this mesh signed it' : 'its signature is wrong');
     this.#verified.set(key, true);
     if (byRoot && cert.caps & CAP.admit) this.#admitters.set(toHex(cert.record.id).slice(0, 32), cert);
     return { ok: true, cert };
@@ -204,7 +230,7 @@ export class TrustStore {
     if (cert === null || !(cert.caps & CAP.admit) || !equalBytes(cert.issuerId, NO_ISSUER)) return;
     const key = toHex(cert.record.id).slice(0, 32);
     if (this.#admitters.has(key)) return;
-    if (recordSignedBy(cert.record, this.rootPk)) this.#admitters.set(key, cert);
+    if (this.#signedByRoot(cert.record)) this.#admitters.set(key, cert);
   }
 
   #timeProblem(cert: ReadNodeCert): CertVerdict | null {
@@ -217,7 +243,3 @@ export class TrustStore {
     return null;
   }
 }
-
-/** Reads the stored or received policy of a mesh; null when its root did not sign it. */
-export const readPolicy = (bytes: Uint8Array, meshId: Uint8Array, rootPk: Uint8Array): SignedPolicy | null =>
-  parsePolicy(bytes, meshId, rootPk);

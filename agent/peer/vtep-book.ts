@@ -33,7 +33,8 @@ export class VtepBook {
 
   /** Installs what is on disk. @throws WeftError E_STATE for a damaged file */
   async load(): Promise<void> {
-    if (!this.#state.has(STATE_FILE.vteps)) return;
+    // A policy may have sealed the segment since.
+    if (this.#segment.mode === 'sealed' || !this.#state.has(STATE_FILE.vteps)) return;
     for (const { address } of this.#read()) {
       const endpoint = parseEndpoint(address, PLAIN_PORT[this.#segment.encap]);
       if (endpoint === null)
@@ -107,6 +108,11 @@ export class VtepBook {
     this.#save();
     await this.#sink.removeVtep(peer.slot);
     this.#peers.release(peer.slot);
+  }
+
+  /** Ends the exchange with all of them; what is on disk stays. */
+  async cutAll(): Promise<void> {
+    await Promise.all(this.#peers.vteps().map(({ slot }) => this.#sink.removeVtep(slot)));
   }
 
   #save(): void {

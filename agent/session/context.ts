@@ -12,7 +12,7 @@ import { baseIndex } from './keys.ts';
 import type { CookieReply, Response } from './messages.ts';
 import { ReplayGuard } from './replay-guard.ts';
 import { DEFAULT_LIMITS, MAX_STATICS } from './timers.ts';
-import type { SessionDrop, SessionLimits, SessionOptions, SessionOutput } from './types.ts';
+import type { SessionDrop, SessionLimits, SessionOptions, SessionOutput, Suite } from './types.ts';
 
 /** A lane-15 packet that a receive worker opened. */
 export interface ControlPacket {
@@ -54,11 +54,14 @@ export class SessionContext {
   readonly #installs = new Map<number, (nowMs: number) => void>();
   /** Gathered during one input; bounded by what one input causes, at most a few per peer at a tick. */
   #outputs: SessionOutput[] = [];
+  /** Of handshakes and keys from now on; policy changes it. */
+  suite: Suite;
   #handshakeCounter = 0;
   #nextToken = 1;
 
   constructor(options: SessionOptions, rng: Rng) {
     this.options = options;
+    this.suite = options.suite;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.rng = rng;
     this.macKeys = new MacKeys(options.psk, options.identity.dhPk);
@@ -130,7 +133,7 @@ export class SessionContext {
 
   /** "weft1" || mesh_id || suite || responder sign_pk. */
   prologue(responderSignPk: Uint8Array): Uint8Array {
-    return concat(PROLOGUE, this.options.meshId, Uint8Array.of(this.options.suite), responderSignPk);
+    return concat(PROLOGUE, this.options.meshId, Uint8Array.of(this.suite), responderSignPk);
   }
 
   /** A duration varied by `part` either way. */

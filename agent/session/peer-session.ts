@@ -88,6 +88,16 @@ export class PeerSession {
     this.#rekeyAfterMs = rekeyAfterMs * (1 - REKEY_SPREAD * this.#ctx.rng.float());
   }
 
+  /** Another cipher is policy: what is under way would not be understood, and new keys are wanted at once. */
+  suiteChanged(nowMs: number): void {
+    this.#attempt?.destroy();
+    this.#attempt = null;
+    this.#countReached = true;
+    this.#givenUp = false;
+    this.#retryAtMs = Number.NEGATIVE_INFINITY;
+    this.tick(nowMs);
+  }
+
   get up(): boolean {
     return this.#state === 'up';
   }
@@ -311,7 +321,7 @@ export class PeerSession {
     this.#retryAtMs = Number.NEGATIVE_INFINITY;
     this.#liveness.received(nowMs);
     this.#liveness.keyChanged();
-    key.installTransmit(this.id);
+    key.installTransmit(this.id, facts);
     this.#goUp();
     this.#ctx.counters.handshakes.ok++;
     const durationMs = nowMs - startedAtMs;

@@ -13,7 +13,7 @@ import type { SessionContext } from './context.ts';
 import { CONTROL_LANE, type ControlKind, encodeControl, SEALED_HEADER } from './control.ts';
 import { allLaneKeys, controlIndex, laneIndex, laneKey } from './keys.ts';
 import type { TransportKeys } from './noise.ts';
-import type { Sealer, Window } from './types.ts';
+import type { HandshakeFacts, Sealer, Suite, Window } from './types.ts';
 import { putU64, viewOf } from './u64.ts';
 
 const TYPE_SEALED = 4;
@@ -39,6 +39,8 @@ export class SessionKey {
   /** A packet has been opened under it. */
   confirmed = false;
   readonly #ctx: SessionContext;
+  /** Stays what it was when the handshake was made. */
+  readonly #suite: Suite;
   readonly #send: Uint8Array;
   readonly #receiveLanes: Uint8Array;
   readonly #window: Window;
@@ -54,7 +56,8 @@ export class SessionKey {
     this.remoteIndex = options.remoteIndex;
     this.createdAtMs = options.nowMs;
     this.remoteToken = options.remoteToken;
-    const { suite } = ctx.options;
+    const { suite } = ctx;
+    this.#suite = suite;
     this.#send = options.keys.send;
     this.#receiveLanes = allLaneKeys(options.keys.receive, suite);
     zero(options.keys.receive);
@@ -66,7 +69,7 @@ export class SessionKey {
 
   /** Asks for the receive key in every worker; `done` runs when they have it. `peer` is null for a join session. */
   install(peer: string | null, done: (nowMs: number) => void): void {
-    const { suite, inner, dataLanes } = this.#ctx.options;
+    const { inner, dataLanes } = this.#ctx.options;
     const data = peer === null ? 0 : dataLanes & ((1 << CONTROL_LANE) - 1);
     this.#installToken = this.#ctx.awaitInstall((nowMs) => {
       this.#installToken = null;
@@ -77,7 +80,7 @@ export class SessionKey {
       token: this.#installToken,
       peer,
       index: this.index,
-      suite,
+      suite: this.#suite,
       inner,
       lanes: data | (1 << CONTROL_LANE),
       laneKeys: this.#receiveLanes.slice(),
@@ -86,18 +89,19 @@ export class SessionKey {
   }
 
   /** Gives the transmit lanes their keys. Called once. */
-  installTransmit(peer: string): void {
-    const { suite, inner, transmitLanes, transmitFlags } = this.#ctx.options;
+  installTransmit(peer: string, facts: HandshakeFacts): void {
+    const { inner, transmitLanes, transmitFlags } = this.#ctx.options;
     for (let lane = 0; lane < transmitLanes; lane++) {
       this.#ctx.emit({
         kind: 'installTransmit',
         peer,
         lane,
         index: laneIndex(this.remoteIndex, lane),
-        suite,
+        suite: this.#suite,
         inner,
         flags: transmitFlags,
-        key: laneKey(this.#send, suite, lane),
+        key: laneKey(this.#send, this.#suite, lane),
+        facts,
       });
     }
     zero(this.#send);
@@ -122,7 +126,7 @@ export class SessionKey {
     const header = new Uint8Array(SEALED_HEADER);
     const view = viewOf(header);
     header[0] = TYPE_SEALED;
-    header[1] = this.#ctx.options.suite;
+    header[1] = this.#suite;
     header[3] = fromListener ? FLAG_LISTENER : 0;
     view.setUint32(4, controlIndex(this.remoteIndex));
     putU64(view, 8, this.#sent);

@@ -31,6 +31,7 @@ import {
   type SessionOptions,
   type SessionOutput,
   type SessionPeer,
+  type Suite,
 } from './types.ts';
 
 /** What status shows of one session. */
@@ -69,6 +70,14 @@ export class SessionManager {
     if (limits.rekeyAfterMs === rekeyAfterMs && limits.rekeyAfterPackets === rekeyAfterPackets) return;
     Object.assign(this.#ctx.limits, limits);
     for (const peer of this.#peers.values()) peer.limitsChanged();
+  }
+
+  /** Handshakes are of this suite from now on; keys in use go on until each peer has new ones. */
+  setSuite(nowMs: number, suite: Suite): SessionOutput[] {
+    if (suite === this.#ctx.suite) return [];
+    this.#ctx.suite = suite;
+    for (const peer of this.#peers.values()) peer.suiteChanged(nowMs);
+    return this.#ctx.takeOutputs();
   }
 
   get counters(): SessionCounters {

@@ -96,6 +96,8 @@ export type SessionOutput =
       readonly inner: Inner;
       readonly flags: number;
       readonly key: Uint8Array;
+      /** What the peer knew of policy and revocations at the handshake. */
+      readonly facts: HandshakeFacts;
     }
   | { readonly kind: 'clearTransmit'; readonly peer: string }
   /** A certified member began a handshake without `connect`: give it a slot. Comes before its installReceive. It stays until `forget`. */

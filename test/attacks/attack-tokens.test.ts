@@ -16,7 +16,7 @@ const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
 
 let mesh: Mesh;
 before(async () => {
-  mesh = await Mesh.underlay({ hosts: 7 });
+  mesh = await Mesh.underlay({ hosts: 8, recovery: true });
   await mesh.init();
 });
 after(() => mesh?.remove());
@@ -113,4 +113,19 @@ test('T14: without the root nobody makes tokens, and those that were made still 
   await until('the newcomer', { timeoutMs: 15_000 }, async () =>
     (await mesh.host(0).stateOf(host.name)) === 'alive' ? true : null,
   );
+});
+
+test('T14: with the recovery key another host is the root, and the mesh goes on', async () => {
+  const [founder, saviour, newcomer] = [mesh.host(0), mesh.host(5), mesh.host(7)];
+  const running = (await saviour.members()).filter(({ state }) => state === 'alive').length;
+  await saviour.weftOk(['root', 'recover', '--key-file', mesh.recoveryPath]);
+  const file = join(mesh.folder, 'token-of-the-new-root');
+  await saviour.weftOk(['token', 'create', '--out', file]);
+  newcomer.start(up(newcomer, file));
+  await newcomer.ready();
+  for (const host of [founder, saviour])
+    await until(`the newcomer at ${host.name}`, { timeoutMs: 20_000 }, async () =>
+      (await host.stateOf(newcomer.name)) === 'alive' ? true : null,
+    );
+  assert.equal((await saviour.members()).filter(({ state }) => state === 'alive').length, running + 1);
 });

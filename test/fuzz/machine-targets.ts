@@ -106,6 +106,7 @@ const STATEMENTS: readonly ReadRevocation[] = NODES.flatMap((target, t) =>
         reason: '',
         keep: [],
         signerNode,
+        root: null,
         signerId: (signerNode ?? new Uint8Array(16)).slice(0, 16),
         bytes: new Uint8Array(0),
         record: {

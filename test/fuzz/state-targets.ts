@@ -20,7 +20,7 @@ import * as material from '../vector/wire-doc-material.ts';
 import * as records from '../vector/wire-doc-records.ts';
 import { refusing, type Target } from './target.ts';
 
-const { meshId, root } = material;
+const { meshId } = material;
 
 /** Made when the first file is read, and gone with the process. */
 let made: StateDir | null = null;
@@ -49,7 +49,7 @@ const hex = toHex(material.some('a key', 32));
 
 /** Files whose content is signed are given the statements that they hold. */
 export function stateTargets(revocation: Uint8Array): Target[] {
-  const policy = parsePolicy(records.policyBytes, meshId, root.publicKey);
+  const policy = parsePolicy(records.policyBytes, meshId);
   if (policy === null) throw new Error('the policy of the documentation is none');
   const row = {
     tokenId: hex.slice(0, 32),
@@ -73,12 +73,8 @@ export function stateTargets(revocation: Uint8Array): Target[] {
       [concat(utf8('weft1 members\n'), block(records.nodeState), block(records.nodeCert))],
       loadMembers,
     ),
-    file(STATE_FILE.revocations, [block(revocation)], (state) =>
-      readRevocations(state, meshId, root.publicKey),
-    ),
-    file(STATE_FILE.policies, [block(records.policyBytes)], (state) =>
-      readPolicyChain(state, policy, meshId, root.publicKey),
-    ),
+    file(STATE_FILE.revocations, [block(revocation)], (state) => readRevocations(state, meshId, [policy])),
+    file(STATE_FILE.policies, [block(records.policyBytes)], (state) => readPolicyChain(state, meshId)),
     file(STATE_FILE.admissions, [json(row).subarray(0, -1)], (state) => {
       new AdmissionLog(state.appendFile(STATE_FILE.admissions), material.clock);
     }),

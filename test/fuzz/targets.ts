@@ -121,7 +121,7 @@ const limitedToken = createToken(
       { ip: '2001:db8::', length: 32 },
     ],
     ...{ meshId, rootPk: root.publicKey, rootNonce: material.rootNonce, rootSecretKey: root.secretKey },
-    ...{ psk: material.psk, policySeq: 1, policyId: records.policy.id, seeds: [] },
+    ...{ psk: material.psk, policySeq: 1, policyId: records.policy.id, seeds: [], suite: 2 },
   },
   material.fixedRng('limited token'),
 ).cert.record.bytes;
@@ -157,9 +157,13 @@ export const TARGETS: readonly Target[] = [
   ...unsigned('nodeState', records.nodeState, (b) => parseNodeState(b, meshId)),
   ...unsigned('nodeRequest', records.nodeRequest, (b) => parseNodeRequest(b, meshId)),
   ...unsigned('suspicion', gossip.suspicion, (b) => parseSuspicion(b, meshId)),
-  ...signed('policy', [records.policyBytes], (b) => parsePolicy(b, meshId, root.publicKey)),
-  ...signed('revocation', [revocation, records.grantEnd], (b) => parseRevocation(b, meshId, root.publicKey)),
-  ...signed('tokenCert', [records.tokenCert, limitedToken], (b) => parseTokenCert(b, meshId, root.publicKey)),
+  ...signed('policy', [records.policyBytes], (b) => parsePolicy(b, meshId)),
+  ...signed('revocation', [revocation, records.grantEnd], (b) =>
+    parseRevocation(b, meshId, { roots: [root.publicKey], adopted: [] }),
+  ),
+  ...signed('tokenCert', [records.tokenCert, limitedToken], (b) =>
+    parseTokenCert(b, meshId, [root.publicKey]),
+  ),
   {
     name: 'token text',
     inputs: [utf8(records.token.text)],

@@ -22,6 +22,8 @@ export interface MeshOptions extends TopologyOptions {
   /** Further lines of the configuration file of all hosts. */
   readonly config?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Makes a recovery key in `recoveryPath`. */
+  readonly recovery?: boolean;
 }
 
 export const OVERLAY = '10.80.0.1/24';
@@ -32,6 +34,7 @@ export class Mesh {
   readonly folder: string;
   readonly configPath: string;
   readonly #options: MeshOptions;
+  readonly recoveryPath: string;
   readonly #onExit = (): void => this.#removeNow();
 
   private constructor(options: MeshOptions) {
@@ -39,6 +42,7 @@ export class Mesh {
     this.topology = Topology.plan(options);
     this.folder = mkdtempSync(join(tmpdir(), `${this.topology.prefix}-`));
     this.configPath = join(this.folder, 'config.yaml');
+    this.recoveryPath = join(this.folder, 'recovery.txt');
     writeFileSync(this.configPath, options.config ?? 'log:\n  level: info\n');
     const env = { ...CHILD_ENV, ...options.env };
     this.hosts = this.topology.nodes.map((node) => new Host(node, this.folder, this.configPath, env));
@@ -73,7 +77,8 @@ export class Mesh {
     const host = this.host(0);
     const { mode = 'sealed', encap = 'vxlan', vni, overlay = OVERLAY } = this.#options;
     const numbered = vni === undefined ? [] : ['--vni', String(vni)];
-    const settings = ['--mode', mode, '--encap', encap, '--address', overlay, ...numbered];
+    const kept = this.#options.recovery === true ? ['--recovery-out', this.recoveryPath] : [];
+    const settings = [...kept, '--mode', mode, '--encap', encap, '--address', overlay, ...numbered];
     await host.weftOk(['init', '--name', host.name, '--underlay', host.node.address, ...settings]);
     host.start(['run']);
     await host.ready();

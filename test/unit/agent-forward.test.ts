@@ -46,7 +46,7 @@ beforeEach(() => {
   nowMs = 1000;
   forward = new Forward({
     meshId: token.meshId,
-    rootPk: token.rootPk,
+    roots: () => [token.rootPk],
     selfName: 'beta',
     clock: { ...world.clock, monotonicMs: () => nowMs } as never,
     rng: world.rng,

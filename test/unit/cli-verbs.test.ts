@@ -37,8 +37,9 @@ async function weft(line: string, setting: Setting = {}): Promise<Ran> {
   const actions: Actions = {
     async init(options) {
       did.push(options);
-      const { name, mesh, config } = options;
-      return { name, mesh, address: '10.80.0.1/24', stateDir: config.stateDir, warnings: ['beware'] };
+      const { name, mesh, config, recoveryOut: recoveryFile } = options;
+      const stateDir = config.stateDir;
+      return { name, mesh, address: '10.80.0.1/24', stateDir, recoveryFile, warnings: ['beware'] };
     },
     up: async (options) => void did.push(options),
     run: async (options) => void did.push(options),
@@ -262,7 +263,14 @@ test('init hands over flags, defaults and configuration', async () => {
   const [options] = did as InitOptions[];
   assert.ok(options);
   const { config, ...rest } = options;
-  assert.deepEqual(rest, { name: 'alpha', mesh: 'weft', mode: 'sealed', encap: 'geneve', vni: 77 });
+  assert.deepEqual(rest, {
+    name: 'alpha',
+    mesh: 'weft',
+    mode: 'sealed',
+    encap: 'geneve',
+    vni: 77,
+    recoveryOut: null,
+  });
   assert.deepEqual(config.underlay, { ip: '192.0.2.1', port: 5000 });
   assert.deepEqual([config.address, config.tap, config.stateDir], ['10.80.0.1/24', 't0', served.folder]);
   assert.equal(out, '');
@@ -372,4 +380,35 @@ test('what is not foreseen is one line and status 1', async () => {
   served.agent.broken = false;
   served.internalErrors.pop();
   assert.deepEqual([status, err], [1, 'weft: the agent failed to answer: its log says why\n']);
+});
+
+test('root shows the roots, waits for hosts while it rotates, and reads a recovery key from a file or stdin', async () => {
+  const list = await weft('root list');
+  assert.match(list.out, /^root +abababababababab, its key is here$/m);
+  assert.match(list.out, /^waiting +beta$/m);
+  const rotated = await weft('root rotate --wait 1s');
+  assert.deepEqual([rotated.status, rotated.out], [0, '']);
+  assert.match(rotated.err, /^weft: the root of the mesh is cdcdcdcdcdcdcdcd.*back up/);
+  assert.deepEqual(served.agent.rootChanges.at(0), { finish: false });
+  assert.deepEqual(served.agent.rootChanges.at(-1), { finish: true });
+  const stdin = 'weftrecovery1_secret\n';
+  const recovered = await weft('root recover --key-file - --stolen-from alpha --keep beta gamma --json', {
+    stdin,
+  });
+  assert.equal(JSON.parse(recovered.out).state, 'done');
+  const asked = { key: stdin.trim(), stolenFrom: 'alpha', keep: ['beta', 'gamma'], finish: false };
+  assert.deepEqual(served.agent.rootChanges.at(-1), asked);
+  const missing = await weft('root recover --key-file /nowhere/key');
+  assert.match(missing.err, /^weft: --key-file \/nowhere\/key: /);
+  assert.equal((await weft('root recover')).status, 2);
+  assert.equal((await weft('root recover --key-file - --keep beta', { stdin })).status, 2);
+  const wrong = await weft('root recover --key-file -', { stdin: 'none' });
+  assert.deepEqual([wrong.status, wrong.err], [2, 'weft: this is no recovery key\n']);
+});
+
+test('policy set hands over cipher and mode, and something must be set', async () => {
+  assert.equal((await weft('policy set --suite aes-256-gcm --segment 1')).status, 0);
+  assert.equal((await weft('policy set --mode plain')).status, 0);
+  assert.equal((await weft('policy set --segment 1')).status, 2);
+  assert.equal((await weft('policy set --suite rot13')).status, 2);
 });

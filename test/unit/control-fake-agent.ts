@@ -39,6 +39,12 @@ import { EventRing } from '../../agent/control/event-ring.ts';
 import { Metrics } from '../../agent/control/metrics.ts';
 import type { MetricsSnapshot, PeerMetrics } from '../../agent/control/metrics-source.ts';
 import type { DropsReport, PageFdbReport, PageReport } from '../../agent/control/page-types.ts';
+import type {
+  RecoverRequest,
+  RootChangeReport,
+  RootsReport,
+  RotateRequest,
+} from '../../agent/control/root-types.ts';
 import { ControlServer } from '../../agent/control/server.ts';
 import { SocketGate } from '../../agent/control/socket-gate.ts';
 import { WeftError } from '../../agent/errors.ts';
@@ -292,6 +298,32 @@ export class FakeAgent implements AgentView {
     const change = { seq: seq + 1, nodeLifeMs: nodeLifeMs ?? life, leewayMs: leewayMs ?? leeway };
     this.currentPolicy = { ...this.currentPolicy, ...change };
     return this.currentPolicy;
+  }
+
+  roots(): RootsReport {
+    const root = { id: 'ab'.repeat(32), kind: 'root' as const, newest: true, here: true };
+    return { v: 1, policySeq: 3, roots: [root], adopted: [], waiting: ['beta'] };
+  }
+
+  /** What was asked of the root. */
+  readonly rootChanges: (RotateRequest | RecoverRequest)[] = []; // bounded by a test
+
+  async rotateRoot(request: RotateRequest): Promise<RootChangeReport> {
+    this.rootChanges.push(request);
+    const state = request.finish ? 'done' : 'waiting';
+    const waiting = request.finish ? [] : ['beta'];
+    return {
+      ...{ v: 1, state, root: 'cd'.repeat(32), policySeq: 3, waiting },
+      ...{ adopted: 0, kept: [], dropped: [] },
+    };
+  }
+
+  recoverRoot(request: RecoverRequest): Promise<RootChangeReport> {
+    if (request.key === 'none') throw new WeftError('E_REQUEST', 'this is no recovery key');
+    return this.rotateRoot({ finish: true }).then((report) => {
+      this.rootChanges[this.rootChanges.length - 1] = request;
+      return report;
+    });
   }
 
   revocations(): RevocationsReport {

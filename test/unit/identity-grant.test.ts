@@ -29,12 +29,14 @@ import {
   signRevocation,
 } from '../../agent/identity/revocation.ts';
 import { RevocationSet, readRevocations, writeRevocations } from '../../agent/identity/revocation-set.ts';
+import type { KeyPair } from '../../agent/identity/sodium.ts';
 import { STATE_FILE, StateDir } from '../../agent/identity/state-dir.ts';
 import type { TrustStore } from '../../agent/identity/trust-store.ts';
 import { DAY_MS, flipped, NOW_MS, World } from './identity-world.ts';
 
 const world = new World();
 const { meshId, root } = world.mesh;
+const AUTHORITY = { roots: [root.publicKey], adopted: [] };
 const host = world.ask(world.token(), { name: 'beta' });
 const beta = host.cert as ReadNodeCert;
 const betaSecret = host.request.keys.sign.secretKey;
@@ -66,7 +68,7 @@ function end(change: Partial<ReadRevocation> = {}): ReadRevocation {
     secretKey: root.secretKey,
     cert: null,
   });
-  const read = parseRevocation(bytes, meshId, root.publicKey);
+  const read = parseRevocation(bytes, meshId, AUTHORITY);
   assert.ok(read);
   return read;
 }
@@ -125,7 +127,7 @@ test('only a root ends a grant', () => {
   const by = { secretKey: world.mesh.keys.sign.secretKey, cert: world.self.record };
   const grant = { generation: 2, part: 1, parts: 1 };
   const bytes = signRevocation({ ...facts, timeMs: NOW_MS, grant }, meshId, by);
-  assert.equal(parseRevocation(bytes, meshId, root.publicKey), null);
+  assert.equal(parseRevocation(bytes, meshId, AUTHORITY), null);
 });
 
 test('parts that make no sense are refused, and so is every changed byte', () => {
@@ -137,7 +139,7 @@ test('parts that make no sense are refused, and so is every changed byte', () =>
     assert.throws(() => end({ grant }));
   const { bytes } = end();
   for (let at = 0; at < bytes.length; at += 3)
-    assert.equal(parseRevocation(flipped(bytes, at), meshId, root.publicKey), null);
+    assert.equal(parseRevocation(flipped(bytes, at), meshId, AUTHORITY), null);
 });
 
 test('of a statement in parts nothing ends before all parts are there, but the right itself', () => {
@@ -186,7 +188,7 @@ test('the set comes to the same whatever the order of the parts and of two ends,
     const set = new RevocationSet();
     for (const statement of statements) set.add(statement);
     writeRevocations(state, set);
-    assert.deepEqual(readRevocations(state, meshId, root.publicKey).digest, set.digest);
+    assert.deepEqual(readRevocations(state, meshId, [AUTHORITY]).digest, set.digest);
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -240,13 +242,13 @@ test('an admitter is renewed by the root, while it is one', () => {
   );
   assert.ok(request);
   w.clock.pass(300 * DAY_MS);
-  const ask = (rootSecretKey: Uint8Array | null): string => {
+  const ask = (held: KeyPair | null): string => {
     const signSecretKey = w.mesh.keys.sign.secretKey;
-    const reply = renew({ trust: w.trust, self: w.self, signSecretKey, rootSecretKey }, b.nodeIdHex, request);
+    const reply = renew({ trust: w.trust, self: w.self, signSecretKey, root: held }, b.nodeIdHex, request);
     return Buffer.from(reply).toString('latin1');
   };
   assert.match(ask(null), /only the root/);
-  const bytes = Buffer.from(ask(w.mesh.root.secretKey), 'latin1');
+  const bytes = Buffer.from(ask(w.mesh.root), 'latin1');
   const next = parseNodeCert(new Uint8Array(bytes.subarray(3, 3 + bytes.readUInt16BE(1))), w.mesh.meshId);
   assert.deepEqual(
     [next?.generation, next?.caps, next?.issuerId, next?.expiresMs],

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { WeftError } from '../../agent/errors.ts';
 import { encodeAdmitted, encodeRefused, type RefusalCode } from '../../agent/identity/admission-reply.ts';
 import { createMesh, type GenesisOptions } from '../../agent/identity/genesis.ts';
-import { acceptAdmission, type JoinPlan, prepareJoin } from '../../agent/identity/joiner.ts';
+import { acceptAdmission, type JoinPlan, lessonOf, prepareJoin } from '../../agent/identity/joiner.ts';
 import { CAP, signNodeCert } from '../../agent/identity/node-cert.ts';
 import {
   holdsMember,
@@ -14,7 +14,8 @@ import {
   writeMeshRef,
   writeNodeKeys,
 } from '../../agent/identity/node-identity.ts';
-import { type Policy, signPolicy } from '../../agent/identity/policy.ts';
+import { type Policy, parsePolicy, type SignedPolicy, signPolicy } from '../../agent/identity/policy.ts';
+import { answerPolicyQuestion } from '../../agent/identity/policy-question.ts';
 import { equalBytes, signingKeyPair } from '../../agent/identity/sodium.ts';
 import { STATE_FILE, StateDir } from '../../agent/identity/state-dir.ts';
 import type { Token } from '../../agent/identity/token.ts';
@@ -30,6 +31,19 @@ function joining(world: World, limits = {}) {
   const token = world.token(limits);
   const prepare = (name = 'beta', t: Token = token) => prepareJoin(state, t, name, null, world.rng);
   return { state, token, prepare };
+}
+
+/** Takes an answer, and learns the policies since the token's from a seed that has these. */
+function admitted(
+  world: World,
+  { state, token }: { readonly state: StateDir; readonly token: Token },
+  plan: JoinPlan,
+  reply: Uint8Array,
+  chain: readonly SignedPolicy[] = [world.mesh.policy],
+): void {
+  const lesson = lessonOf(state, token, reply);
+  while (!lesson.isOver) if (!lesson.take(answerPolicyQuestion(lesson.question, chain, 700))) break;
+  acceptAdmission(state, token, plan, reply, lesson, world.clock);
 }
 
 const answer = (world: World, token: Token, plan: JoinPlan): Uint8Array =>
@@ -63,7 +77,7 @@ test('an admitted host is a member, and nothing of its token stays', () => {
   const world = new World();
   const { state, token, prepare } = joining(world);
   const plan = prepare();
-  acceptAdmission(state, token, plan, answer(world, token, plan), world.clock);
+  admitted(world, { state, token }, plan, answer(world, token, plan));
   assert.ok(holdsMember(state));
   const names = readdirSync(state.path).sort();
   assert.ok(!names.includes('token.key') && !names.includes('request.bin'), names.join(' '));
@@ -83,7 +97,7 @@ test('a join that was cut off asks again with the same keys and bytes, and takes
   assert.deepEqual(second.request, first.request);
   assert.deepEqual(second.keys.dh, first.keys.dh);
   assert.deepEqual(answer(world, token, second), lost);
-  acceptAdmission(state, token, second, lost, world.clock);
+  admitted(world, { state, token }, second, lost);
   assert.equal(world.log.rows().length, 1);
 });
 
@@ -91,7 +105,7 @@ test('a join cut off after its certificate was on disk is ended at the next star
   const world = new World();
   const { state, token, prepare } = joining(world);
   const plan = prepare();
-  acceptAdmission(state, token, plan, answer(world, token, plan), world.clock);
+  admitted(world, { state, token }, plan, answer(world, token, plan));
   state.write(STATE_FILE.tokenKey, token.seed);
   state.write(STATE_FILE.request, plan.request);
   readIdentity(state, world.clock);
@@ -128,7 +142,7 @@ test('a final refusal is said in the words of the admitter and leaves nothing be
   const plan = prepare();
   const reply = answer(world, token, plan);
   fails('E_REFUSED', /^refused: the token does not allow the name 'beta'.*'web-'$/, () =>
-    acceptAdmission(state, token, plan, reply, world.clock),
+    admitted(world, { state, token }, plan, reply),
   );
   assert.deepEqual(readdirSync(state.path), []);
 });
@@ -139,7 +153,7 @@ test('a refusal that may pass keeps the request, for its slot may have been give
     const { state, token, prepare } = joining(world);
     const plan = prepare();
     fails('E_REFUSED', /refused: not now/, () =>
-      acceptAdmission(state, token, plan, encodeRefused(code, 'not now'), world.clock),
+      admitted(world, { state, token }, plan, encodeRefused(code, 'not now')),
     );
     assert.deepEqual(prepare().request, plan.request, code);
   }
@@ -152,8 +166,11 @@ function parts() {
   const plan = prepare();
   const { cert } = world.send(token, { bytes: plan.request, keys: plan.keys });
   assert.ok(cert !== null);
-  const accept = (certBytes: Uint8Array, policy = world.mesh.policy.bytes, admitter = world.mesh.cert) =>
-    acceptAdmission(state, token, plan, encodeAdmitted(certBytes, policy, admitter), world.clock);
+  const accept = (
+    certBytes: Uint8Array,
+    policy = world.mesh.policy.bytes,
+    chain: readonly SignedPolicy[] = [world.mesh.policy],
+  ) => admitted(world, { state, token }, plan, encodeAdmitted(certBytes, policy, world.mesh.cert), chain);
   const signed = (change: object, key = world.mesh.keys.sign.secretKey) =>
     signNodeCert({ ...cert, ...change }, world.mesh.meshId, key);
   return { world, state, token, plan, cert, accept, signed };
@@ -163,13 +180,11 @@ test('an answer that was changed anywhere is refused and makes no member', () =>
   const { world, state, token, plan } = parts();
   const reply = answer(world, token, plan);
   for (let at = 0; at < reply.length; at += 3) {
-    assert.throws(() => acceptAdmission(state, token, plan, flipped(reply, at), world.clock), WeftError);
+    assert.throws(() => admitted(world, { state, token }, plan, flipped(reply, at)), WeftError);
     assert.ok(!holdsMember(state), `byte ${at}`);
   }
   for (const size of [0, 1, 100, reply.length - 1])
-    fails('E_RECORD', /makes no sense/, () =>
-      acceptAdmission(state, token, plan, reply.slice(0, size), world.clock),
-    );
+    fails('E_RECORD', /makes no sense/, () => admitted(world, { state, token }, plan, reply.slice(0, size)));
 });
 
 test('a certificate of another host, another request or another name is refused', () => {
@@ -191,16 +206,49 @@ test('a policy of another root, an older one and one that does not follow are re
   const { policy, meshId, root } = world.mesh;
   const next = (change: Partial<Policy>, key = root.secretKey) =>
     signPolicy({ ...policy, ...change }, meshId, key);
+  const chain = (...more: Uint8Array[]) => [
+    policy,
+    ...more.flatMap((bytes) => parsePolicy(bytes, meshId) ?? []),
+  ];
   const stranger = signingKeyPair(new Uint8Array(32).fill(4));
   const bytes = cert.record.bytes;
-  fails('E_RECORD', /root did not sign/, () => accept(bytes, next({}, stranger.secretKey)));
-  fails('E_RECORD', /neither/, () => accept(bytes, next({ seq: 0 })));
-  fails('E_RECORD', /neither/, () => accept(bytes, next({ meshName: 'other' })));
-  fails('E_RECORD', /neither/, () => accept(bytes, next({ seq: 2 })));
-  fails('E_RECORD', /neither/, () => accept(bytes, next({ seq: 3, prevId: policy.id })));
+  const forged = { roots: [stranger.publicKey], seq: 2, prevId: policy.id };
+  fails('E_RECORD', /root did not sign/, () => accept(bytes, flipped(next({}), 80)));
+  for (const other of [
+    next({ roots: [stranger.publicKey] }, stranger.secretKey),
+    next(forged, stranger.secretKey),
+    next({ seq: 0 }),
+    next({ meshName: 'other' }),
+    next({ seq: 2 }),
+    next({ seq: 3, prevId: policy.id }),
+  ])
+    fails('E_RECORD', /do not lead/, () => accept(bytes, other, chain(other)));
   assert.ok(!holdsMember(state));
-  accept(bytes, next({ seq: 2, prevId: policy.id }));
+  const second = next({ seq: 2, prevId: policy.id });
+  accept(bytes, second, chain(second));
   assert.equal(readIdentity(state, world.clock).policy.seq, 2);
+});
+
+test('a joiner follows the policies since its token through a change of the root, in several answers', () => {
+  const { world, cert, accept, state } = parts();
+  const { policy, meshId, root } = world.mesh;
+  const other = signingKeyPair(new Uint8Array(32).fill(4));
+  const chain: SignedPolicy[] = [policy];
+  const add = (change: Partial<Policy>, key: Uint8Array) => {
+    const held = chain.at(-1) ?? policy;
+    const bytes = signPolicy({ ...held, seq: held.seq + 1, prevId: held.id, ...change }, meshId, key);
+    const read = parsePolicy(bytes, meshId);
+    assert.ok(read !== null);
+    chain.push(read);
+  };
+  add({ roots: [root.publicKey, other.publicKey] }, root.secretKey);
+  add({ roots: [other.publicKey], adopted: [world.self.record.id.slice(0, 16)] }, other.secretKey);
+  for (let i = 0; i < 6; i++) add({ leewaySec: 600 + i }, other.secretKey);
+  const last = chain.at(-1) ?? policy;
+  fails('E_RECORD', /do not lead/, () => accept(cert.record.bytes, last.bytes, chain.slice(1)));
+  accept(cert.record.bytes, last.bytes, chain);
+  const identity = readIdentity(state, world.clock);
+  assert.deepEqual([identity.policy.seq, identity.chain.all.length], [9, 9]);
 });
 
 test('a clock that stands before the certificate is named, and the next attempt succeeds', () => {
@@ -256,6 +304,7 @@ test('settings that make no mesh are refused with what to change', () => {
     encap: 'vxlan',
     mtuBytes: 1390,
     address: { ip: '10.0.0.1', length: 24 },
+    recovery: false,
   };
   const make = (change: Partial<GenesisOptions>) => () =>
     createMesh({ ...good, ...change }, new World().clock, seededRng('x'));
@@ -271,7 +320,7 @@ test('state that does not belong together is refused by the file to look at', ()
     ['mesh', () => new Uint8Array(80), /mesh\.bin is damaged/],
     ['mesh', () => new Uint8Array(79), /mesh\.bin has 79 bytes instead of 80/],
     ['policy', (w) => flipped(w.mesh.policy.bytes, 30), /policy\.bin is damaged or not signed/],
-    ['cert', (w) => flipped(w.mesh.cert, 30), /node\.cert is refused \(its signature is wrong\)/],
+    ['cert', (w) => flipped(w.mesh.cert, 30), /node\.cert is refused \(no root of this mesh signed it\)/],
     ['cert', () => new Uint8Array(10), /node\.cert is refused/],
     ['signKey', () => new Uint8Array(32).fill(9), /node\.cert does not belong to the keys/],
     ['dhKey', () => new Uint8Array(32).fill(9), /node\.cert does not belong to the keys/],

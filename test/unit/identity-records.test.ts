@@ -6,7 +6,7 @@ import { ByteReader, ByteWriter } from '../../agent/identity/bytes.ts';
 import { type NodeCert, nodeIdOf, parseNodeCert, signNodeCert } from '../../agent/identity/node-cert.ts';
 import { parseNodeRequest, signNodeRequest } from '../../agent/identity/node-request.ts';
 import { type NodeState, parseNodeState, signNodeState } from '../../agent/identity/node-state.ts';
-import { type Policy, parsePolicy, policyStep, signPolicy } from '../../agent/identity/policy.ts';
+import { type Policy, parsePolicy, signPolicy } from '../../agent/identity/policy.ts';
 import {
   announcedLength,
   MAX_RECORD_BYTES,
@@ -14,7 +14,7 @@ import {
   recordSignedBy,
   signRecord,
 } from '../../agent/identity/record.ts';
-import { concat, hash, sign, signingKeyPair, utf8 } from '../../agent/identity/sodium.ts';
+import { concat, hash, sign, signingKeyPair, toHex, utf8 } from '../../agent/identity/sodium.ts';
 import { parseSuspicion, signSuspicion } from '../../agent/identity/suspicion.ts';
 import { parseTokenCert } from '../../agent/identity/token.ts';
 import { flipped, World } from './identity-world.ts';
@@ -77,7 +77,11 @@ const policies: fc.Arbitrary<Policy> = struct({
   timeMs,
   nodeLifeSec: u32,
   leewaySec: fc.nat(0xffff),
-  roots: fc.array(bytes(32), { minLength: 1, maxLength: 8 }),
+  roots: fc
+    .uniqueArray(bytes(32), { selector: toHex, maxLength: 7 })
+    .map((keys): readonly Uint8Array[] => [...keys, issuer.publicKey]),
+  recovery: fc.uniqueArray(bytes(32), { selector: toHex, maxLength: 2 }),
+  adopted: fc.array(bytes(16), { maxLength: 8 }),
   segments: fc.uniqueArray(
     struct({
       vni,
@@ -110,11 +114,11 @@ const goodState = signNodeState(aState, meshId, holder.secretKey);
 const GOOD: Record<string, { good: Uint8Array; accepts: (b: Uint8Array, mesh?: Uint8Array) => boolean }> = {
   policy: {
     good: policy.bytes,
-    accepts: (b, mesh = meshId) => parsePolicy(b, mesh, root.publicKey) !== null,
+    accepts: (b, mesh = meshId) => parsePolicy(b, mesh) !== null,
   },
   tokenCert: {
     good: aToken.cert.record.bytes,
-    accepts: (b, mesh = meshId) => parseTokenCert(b, mesh, root.publicKey) !== null,
+    accepts: (b, mesh = meshId) => parseTokenCert(b, mesh, [root.publicKey]) !== null,
   },
   nodeRequest: {
     good: aRequest.bytes,
@@ -218,10 +222,11 @@ test('a node state reads as it was written', () => {
 test('a policy reads as it was written', () => {
   fc.assert(
     fc.property(policies, (p) => {
-      const read = parsePolicy(signPolicy(p, meshId, issuer.secretKey), meshId, issuer.publicKey);
+      const read = parsePolicy(signPolicy(p, meshId, issuer.secretKey), meshId);
       assert.ok(read !== null);
-      const { id, bytes: raw, ...fields } = read;
+      const { id, bytes: raw, signer, ...fields } = read;
       assert.deepEqual(fields, p);
+      assert.deepEqual(signer, issuer.publicKey);
       assert.equal(id.length, 32);
       assert.ok(raw.length <= MAX_RECORD_BYTES);
     }),
@@ -417,33 +422,15 @@ test('a refusal shows nothing that could move a cursor, and is cut to its bound'
   assert.equal(read.text.length, 300);
 });
 
-test('a policy is followed by itself or by the one that names it', () => {
-  const id = (byte: number) => new Uint8Array(32).fill(byte);
-  const held = { seq: 5, id: id(5) };
-  const step = (seq: number, own: number, prev: number) =>
-    policyStep(held, { seq, id: id(own), prevId: id(prev) });
-  assert.equal(step(5, 5, 0), 'same');
-  assert.equal(step(6, 9, 5), 'successor');
-  assert.equal(step(6, 9, 4), 'unchained');
-  assert.equal(step(7, 9, 5), 'unchained');
-  assert.equal(step(4, 5, 5), 'older');
-});
-
-test('of two policies of one number everybody keeps the same one', () => {
-  const id = (byte: number) => new Uint8Array(32).fill(byte);
-  const one = { seq: 5, id: id(1), prevId: id(0) };
-  const two = { seq: 5, id: id(2), prevId: id(0) };
-  assert.equal(policyStep(one, two), 'conflictKeep');
-  assert.equal(policyStep(two, one), 'conflictTake');
-});
-
 test('a policy with a segment named twice, or without a root, is none', () => {
   const [segment] = policy.segments;
   assert.ok(segment !== undefined);
   const read = (change: Partial<Policy>) =>
-    parsePolicy(signPolicy({ ...policy, ...change }, meshId, root.secretKey), meshId, root.publicKey);
+    parsePolicy(signPolicy({ ...policy, ...change }, meshId, root.secretKey), meshId);
   assert.ok(read({}) !== null);
   assert.equal(read({ segments: [segment, segment] }), null);
-  assert.equal(read({ roots: [] }), null);
+  assert.throws(() => read({ roots: [] }), RangeError);
+  assert.equal(read({ roots: [root.publicKey, root.publicKey] }), null);
+  assert.equal(read({ recovery: [root.publicKey] }), null);
   assert.equal(read({ segments: [{ ...segment, mtuBytes: 1279 }] }), null);
 });

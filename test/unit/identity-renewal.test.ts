@@ -33,8 +33,8 @@ function joined(name = 'mesh') {
   const cert = host.cert as ReadNodeCert;
   const issuer = world.self.record.bytes;
   const ask = (of = cert, peerId = cert.nodeIdHex) => {
-    const signSecretKey = world.mesh.keys.sign.secretKey;
-    const parts = { trust: world.trust, self: world.self, signSecretKey, rootSecretKey: null };
+    const { sign } = world.mesh.keys;
+    const parts = { trust: world.trust, self: world.self, signSecretKey: sign.secretKey, root: null };
     const request = { ask: ASK, cert: of.record.bytes, admitter: issuer };
     const reply = decodeAdmissionReply(renew(parts, peerId, request));
     assert.ok(reply);
@@ -80,7 +80,7 @@ test('nothing is renewed early, for another host, after its end, after a revocat
   const statement = parseRevocation(
     signRevocation(facts, meshId, { secretKey: root.secretKey, cert: null }),
     meshId,
-    root.publicKey,
+    world.trust.policy,
   );
   assert.ok(statement);
   world.trust.revocations.add(statement);

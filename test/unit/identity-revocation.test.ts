@@ -32,7 +32,7 @@ import { StateDir } from '../../agent/identity/state-dir.ts';
 import { flipped, NOW_MS, seededRng, World } from './identity-world.ts';
 
 const world = new World();
-const { meshId, root, keys } = world.mesh;
+const { meshId, root, keys, policy } = world.mesh;
 const beta = world.ask(world.token(), { name: 'beta' });
 const betaCert = beta.cert as ReadNodeCert;
 
@@ -56,7 +56,7 @@ const byHost = (
   secretKey = keys.sign.secretKey,
 ): Uint8Array => signRevocation(revocation(change), meshId, { secretKey, cert: cert.record });
 
-const read = (bytes: Uint8Array): ReadRevocation | null => parseRevocation(bytes, meshId, root.publicKey);
+const read = (bytes: Uint8Array): ReadRevocation | null => parseRevocation(bytes, meshId, policy);
 
 function mustRead(bytes: Uint8Array): ReadRevocation {
   const statement = read(bytes);
@@ -208,7 +208,7 @@ test('certificates, tokens and requests are refused once they are revoked', () =
       secretKey: mesh.mesh.root.secretKey,
       cert: null,
     });
-    const parsed = parseRevocation(bytes, mesh.mesh.meshId, mesh.mesh.root.publicKey);
+    const parsed = parseRevocation(bytes, mesh.mesh.meshId, mesh.mesh.policy);
     assert.ok(parsed);
     return parsed;
   };
@@ -233,11 +233,11 @@ test('the set survives on disk, and a damaged file is refused rather than forgot
     set.add(mustRead(byRoot()));
     set.add(mustRead(byHost({ kind: 'name', target: nameTarget('x') })));
     writeRevocations(state, set);
-    assert.deepEqual(readRevocations(state, meshId, root.publicKey).digest, set.digest);
+    assert.deepEqual(readRevocations(state, meshId, [policy]).digest, set.digest);
     const whole = Buffer.from(state.read('revocations.bin'));
     for (const bytes of [whole.subarray(0, whole.length - 1), whole.subarray(0, 1), flipped(whole, 40)]) {
       writeFileSync(state.file('revocations.bin'), bytes);
-      assert.throws(() => readRevocations(state, meshId, root.publicKey), { code: 'E_STATE' });
+      assert.throws(() => readRevocations(state, meshId, [policy]), { code: 'E_STATE' });
     }
   } finally {
     rmSync(folder, { recursive: true });

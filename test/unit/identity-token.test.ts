@@ -234,6 +234,7 @@ test('the same randomness makes the same token, so that examples can be checked'
         rootPk: mesh.root.publicKey,
         rootNonce: mesh.policy.rootNonce,
         rootSecretKey: mesh.root.secretKey,
+        suite: 2,
         psk: mesh.psk,
         policySeq: 1,
         policyId: mesh.policy.id,

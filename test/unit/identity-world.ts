@@ -113,9 +113,9 @@ export class World {
   /** Where the seed sees joiners. */
   fromIp = '192.0.2.20';
 
-  constructor(name = 'mesh', address = { ip: '10.80.0.1', length: 24 }) {
+  constructor(name = 'mesh', address = { ip: '10.80.0.1', length: 24 }, recovery = false) {
     this.rng = seededRng(name);
-    const options = { meshName: name, hostName: 'alpha', vni: VNI, mtuBytes: 1390, address };
+    const options = { meshName: name, hostName: 'alpha', vni: VNI, mtuBytes: 1390, address, recovery };
     this.mesh = createMesh({ ...options, mode: 'sealed', encap: 'vxlan' }, this.clock, this.rng);
     this.trust = this.store();
     const self = parseNodeCert(this.mesh.cert, this.mesh.meshId);
@@ -126,8 +126,8 @@ export class World {
   }
 
   store(): TrustStore {
-    const { meshId, root, policy } = this.mesh;
-    return new TrustStore({ meshId, rootPk: root.publicKey, policy }, this.clock);
+    const { meshId, policy } = this.mesh;
+    return new TrustStore({ meshId, policy }, this.clock);
   }
 
   restarted(self = this.self, signSecretKey = this.mesh.keys.sign.secretKey): [AdmissionLog, Admitter] {
@@ -156,6 +156,7 @@ export class World {
       rootPk: mesh.root.publicKey,
       rootNonce: mesh.policy.rootNonce,
       rootSecretKey: mesh.root.secretKey,
+      suite: 2,
       psk: mesh.psk,
       policySeq: mesh.policy.seq,
       policyId: mesh.policy.id,

@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'agent/cli': [
     'agent/control/api-types.ts',
     'agent/control/admission-types.ts',
+    'agent/control/root-types.ts',
     'agent/config/',
     'agent/host/',
   ],

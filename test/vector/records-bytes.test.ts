@@ -130,6 +130,8 @@ test('a policy', () => {
       nodeLifeSec: 2_592_000,
       leewaySec: 600,
       roots: [keys.publicKey],
+      recovery: [],
+      adopted: [],
       segments: [
         {
           vni: 42,
@@ -156,7 +158,7 @@ test('a policy', () => {
      01 ${toHex(keys.publicKey)}
      01 00 00 00 2a 02 02 02 05 6e 00 00 00 00 00 00 00 00 00 00 ff ff 0a 50 00 01 18`,
   );
-  assert.equal(parsePolicy(bytes, MESH, keys.publicKey)?.segments[0]?.mode, 'plain');
+  assert.equal(parsePolicy(bytes, MESH)?.segments[0]?.mode, 'plain');
 });
 
 test('a suspicion', () => {

@@ -27,6 +27,7 @@ export const EXAMPLES: Readonly<Record<string, Uint8Array>> = {
   'beta-id': beta.id,
   'alpha-mac': alphaMac,
   policy: records.policyBytes,
+  'policy-recovered': records.recoveredBytes,
   'token-cert': records.tokenCert,
   'admitter-cert': records.admitterCert,
   'node-cert': records.nodeCert,

@@ -1,6 +1,7 @@
 /** The gossip datagrams of docs/WIRE.md, made by the project's own code: alpha to beta. */
 
 import { parseNodeCert } from '../../agent/identity/node-cert.ts';
+import { PolicyChain } from '../../agent/identity/policy-chain.ts';
 import { toHex } from '../../agent/identity/sodium.ts';
 import { signSuspicion } from '../../agent/identity/suspicion.ts';
 import { TrustStore } from '../../agent/identity/trust-store.ts';
@@ -37,7 +38,8 @@ function trustOf(
     cert,
     certBytes,
     admitterBytes,
-    trust: new TrustStore({ meshId, rootPk: root.publicKey, policy }, clock),
+    trust: new TrustStore({ meshId, policy }, clock),
+    chain: new PolicyChain([policy]),
     root: null,
   };
   return new GossipTrust({

@@ -5,7 +5,7 @@ import { signNodeRequest } from '../../agent/identity/node-request.ts';
 import { signNodeState } from '../../agent/identity/node-state.ts';
 import { parsePolicy, signPolicy } from '../../agent/identity/policy.ts';
 import { signRevocation } from '../../agent/identity/revocation.ts';
-import { hash, utf8 } from '../../agent/identity/sodium.ts';
+import { hash, signingKeyPair, utf8 } from '../../agent/identity/sodium.ts';
 import { createToken } from '../../agent/identity/token.ts';
 import {
   alpha,
@@ -18,6 +18,7 @@ import {
   psk,
   root,
   rootNonce,
+  secret,
   some,
   tokenKey,
   VNI,
@@ -35,6 +36,8 @@ export const policyBytes = signPolicy(
     nodeLifeSec: (30 * DAY_MS) / 1000,
     leewaySec: 600,
     roots: [root.publicKey],
+    recovery: [],
+    adopted: [],
     segments: [
       {
         vni: VNI,
@@ -55,7 +58,9 @@ function must<T>(value: T | null): T {
   return value;
 }
 
-export const policy = must(parsePolicy(policyBytes, meshId, root.publicKey));
+export const policy = must(parsePolicy(policyBytes, meshId));
+
+const recovery = signingKeyPair(secret('recovery root'));
 
 /** alpha's certificate, signed by the root. */
 export const admitterCert = signNodeCert(
@@ -79,6 +84,21 @@ export const admitterCert = signNodeCert(
 );
 const admitterId = must(parseNodeCert(admitterCert, meshId)).record.id.slice(0, 16);
 
+/** After a recovery: another root, and alpha's certificate adopted. */
+export const recoveredBytes = signPolicy(
+  {
+    ...policy,
+    seq: 2,
+    prevId: policy.id,
+    timeMs: NOW_MS + HOUR_MS,
+    roots: [signingKeyPair(secret('new root')).publicKey],
+    recovery: [recovery.publicKey],
+    adopted: [admitterId],
+  },
+  meshId,
+  recovery.secretKey,
+);
+
 /** One use, one hour, names that begin with `be`. */
 export const token = createToken(
   {
@@ -86,6 +106,7 @@ export const token = createToken(
     rootPk: root.publicKey,
     rootNonce,
     rootSecretKey: root.secretKey,
+    suite: 2,
     psk,
     policySeq: policy.seq,
     policyId: policy.id,

@@ -37,9 +37,9 @@ function written(name: string): Uint8Array {
 }
 
 function trust(): TrustStore {
-  const policy = parsePolicy(written('policy'), m.meshId, m.root.publicKey);
+  const policy = parsePolicy(written('policy'), m.meshId);
   assert.ok(policy !== null);
-  return new TrustStore({ meshId: m.meshId, rootPk: m.root.publicKey, policy }, m.clock);
+  return new TrustStore({ meshId: m.meshId, policy }, m.clock);
 }
 
 test('the examples of docs/WIRE.md are those that the code makes', () => {
@@ -140,6 +140,16 @@ test('the RESET example shows the token of the boot that made the index', () => 
   assert.deepEqual(reset?.token.slice(), resetToken(m.secret('alpha reset'), s.responderIndex));
 });
 
+test('the certificates stay good under a recovery that adopts their admitter', () => {
+  const first = parsePolicy(written('policy'), m.meshId);
+  const next = parsePolicy(written('policy-recovered'), m.meshId);
+  assert.ok(first !== null && next !== null);
+  assert.deepEqual([next.seq, next.roots.length, next.recovery.length, next.adopted.length], [2, 1, 1, 1]);
+  assert.deepEqual([next.signer, next.prevId], [next.recovery[0], first.id]);
+  const store = new TrustStore({ meshId: m.meshId, policy: next }, m.clock);
+  assert.ok(store.verifyNodeCert(written('node-cert'), written('admitter-cert')).ok);
+});
+
 test('the certificates and the state verify against the policy', () => {
   const store = trust();
   assert.equal(store.policy.meshName, 'weft');
@@ -156,7 +166,7 @@ test('the certificates and the state verify against the policy', () => {
 
 test('the token, its certificate and the request belong together', () => {
   const read = parseToken(token.text, m.clock);
-  const cert = parseTokenCert(written('token-cert'), written('mesh-id'), m.root.publicKey);
+  const cert = parseTokenCert(written('token-cert'), written('mesh-id'), [m.root.publicKey]);
   assert.deepEqual(read.cert.record.bytes, written('token-cert'));
   assert.deepEqual([read.cert.uses, read.cert.nameRule, read.cert.name], [1, 'prefix', 'be']);
   assert.deepEqual(read.seeds[0]?.ip, '192.0.2.10');

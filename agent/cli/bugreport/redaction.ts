@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 const MASK = '[redacted]';
 /** log.ts masks the same. */
-const TOKEN_TEXT = /weft\d_[A-Za-z0-9_-]{8,}/g;
+const TOKEN_TEXT = /weft(?:recovery)?\d_[A-Za-z0-9_-]{8,}/g;
 /** Secret files of agent/identity/state-dir.ts. */
 const SECRET_FILE = /\.key$/;
 const KEY_BYTES = 32;

@@ -13,6 +13,7 @@ interface Flags {
   readonly mode: 'sealed' | 'plain';
   readonly encap: 'vxlan' | 'geneve';
   readonly vni: number;
+  readonly recoveryOut?: string;
 }
 
 export function addInit(program: Command, context: Context): void {
@@ -34,18 +35,39 @@ export function addInit(program: Command, context: Context): void {
     )
     .addOption(new Option('--encap <format>', 'tunnel format').choices(['vxlan', 'geneve']).default('vxlan'))
     .option('--vni <number>', 'network identifier, 24 bits', wholeNumber(1, 0xffffff), 1)
-    .addHelpText('after', '\nExample:\n  weft init --name alpha --address 10.80.0.1/24\n  weft run')
+    .option(
+      '--recovery-out <file>',
+      'write a recovery key there: it names a new root if this host is lost or its key is stolen; keep it on no host',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  weft init --name alpha --address 10.80.0.1/24 --recovery-out recovery.txt\n  weft run',
+    )
     .action(async (flags: Flags) => {
       const { name, address, underlay, tap } = flags;
       const config = context.config({ name, address, underlay, tap });
       if (config.name === null)
         throw new WeftError('E_USAGE', 'init needs a name for this host: add --name NAME');
       const { mesh, mode, encap, vni } = flags;
-      const result = await context.actions.init({ config, name: config.name, mesh, mode, encap, vni });
+      const recoveryOut = flags.recoveryOut ?? null;
+      const result = await context.actions.init({
+        config,
+        name: config.name,
+        mesh,
+        mode,
+        encap,
+        vni,
+        recoveryOut,
+      });
       for (const warning of result.warnings) context.note(`warning: ${warning}`);
       context.note(
         `mesh ${result.mesh} made; this host is ${result.name} with ${result.address}, state in ${result.stateDir}`,
       );
+      if (result.recoveryFile !== null)
+        context.note(
+          `the recovery key of the mesh is in ${result.recoveryFile}: move it off this machine (another medium, or paper) and let nobody read it; ` +
+            'with it `weft root recover` names a new root when this host is lost or its root key is stolen, and without it neither can be undone',
+        );
       context.note('next: `weft run` here, then `weft token create` for every further host');
     });
 }

@@ -9,6 +9,9 @@ import { formatAge, formatFacts } from '../print.ts';
 interface Flags {
   readonly nodeLife?: number;
   readonly leeway?: number;
+  readonly segment?: string;
+  readonly mode?: 'sealed' | 'plain';
+  readonly suite?: 'chacha20-poly1305' | 'aes-256-gcm';
   readonly json?: boolean;
 }
 
@@ -42,12 +45,26 @@ export function addPolicy(program: Command, context: Context): void {
     .addOption(
       new Option('--leeway <duration>', 'how far clocks may be apart: 1s to 12h').argParser(duration),
     )
+    .option('--segment <vni>', 'the segment that the following change; needed if there are several')
+    .addOption(
+      new Option(
+        '--mode <mode>',
+        'sealed or plain; plain only where allow_plain in the configuration of a host names the segment, other hosts exchange no frames from then on',
+      ).choices(['sealed', 'plain']),
+    )
+    .addOption(
+      new Option('--suite <suite>', 'cipher of sealed frames').choices(['chacha20-poly1305', 'aes-256-gcm']),
+    )
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  weft policy set --node-life 7d')
+    .addHelpText(
+      'after',
+      '\nExample:\n  weft policy set --node-life 7d\n  weft policy set --suite chacha20-poly1305',
+    )
     .action(async (flags: Flags) => {
-      if (flags.nodeLife === undefined && flags.leeway === undefined)
-        throw new WeftError('E_USAGE', 'nothing to set: give --node-life or --leeway');
-      const request: PolicyRequest = { nodeLifeMs: flags.nodeLife ?? null, leewayMs: flags.leeway ?? null };
+      const { nodeLife = null, leeway = null, segment = null, mode = null, suite = null } = flags;
+      if ([nodeLife, leeway, mode, suite].every((value) => value === null))
+        throw new WeftError('E_USAGE', 'nothing to set: give --node-life, --leeway, --mode or --suite');
+      const request: PolicyRequest = { nodeLifeMs: nodeLife, leewayMs: leeway, segment, mode, suite };
       const report = await context.client().send<PolicyReport>('POST', '/v1/policy', request);
       if (flags.json === true) context.show(report, true, String);
       else context.note(`policy ${report.seq} is in force`);
