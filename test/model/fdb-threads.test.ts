@@ -29,7 +29,7 @@ async function run(task: ThreadTask): Promise<ThreadResult> {
 
 for (const [what, duplicates] of [
   ['addresses that move at will', NO_FREEZE],
-  ['addresses that are frozen when they move', { moves: 5, windowSec: 20, freezeSec: 20 }],
+  ['addresses that are frozen when they move', { moves: 2, windowSec: 20, freezeSec: 20 }],
 ] as const)
   test(`of ${what} no reader ever sees half of an entry, and the counts by port are exact when all is done`, async (t) => {
     // Half as many places as addresses, so that eviction is frequent.
@@ -47,8 +47,11 @@ for (const [what, duplicates] of [
     for (const writer of [first, second]) {
       assert.equal(writer.unpinned, 0, 'the other writer is waited for');
       assert.ok(writer.added > 1000 && writer.moved > 1000 && writer.evicted > 1000, JSON.stringify(writer));
-      assert.ok(writer.frozen > 1000 === (duplicates !== NO_FREEZE), JSON.stringify(writer));
     }
+    // Which of them is refused depends on which was put off the CPU.
+    const refused = first.frozen + second.frozen;
+    if (duplicates === NO_FREEZE) assert.equal(refused, 0);
+    else assert.ok(refused > 1000, `${refused} claims refused`);
     assert.ok(reader.found > steps / 100, `${reader.found} found`);
     assert.equal(reader.torn, 0);
 
