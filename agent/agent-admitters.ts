@@ -21,6 +21,7 @@ import {
 import type { GrantBook } from './identity/grant-book.ts';
 import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
 import { installCertificate, type NodeIdentity } from './identity/node-identity.ts';
+import { recordSignedBy } from './identity/record.ts';
 import { MAX_GRANT_PARTS, MAX_KEPT_CERTS, signRevocation } from './identity/revocation.ts';
 import { fromHex, toHex } from './identity/sodium.ts';
 import type { StateDir } from './identity/state-dir.ts';
@@ -63,7 +64,10 @@ export class Admitters {
 
   start(): void {
     const { identity, clock } = this.#p;
-    if (identity.root !== null) this.#stop = clock.every(DELIVER_MS, () => this.#deliver());
+    // A host may come to hold the root while it runs.
+    this.#stop = clock.every(DELIVER_MS, () => {
+      if (identity.root !== null) this.#deliver();
+    });
   }
 
   stop(): void {
@@ -211,9 +215,9 @@ export class Admitters {
         grants.remove(cert.nodeIdHex);
         return null;
       }
-      // It was renewed in between: what was signed is older than what it has.
-      if (waiting.generation <= cert.generation && identity.root !== null)
-        this.#grant(cert, identity.root.secretKey);
+      // It was renewed in between, or the root is another now: what waits is worth nothing any more.
+      const isStale = waiting.generation <= cert.generation || !this.#isOfRoot(waiting);
+      if (isStale && identity.root !== null) this.#grant(cert, identity.root.secretKey);
       return grants.of(cert.nodeIdHex) ?? null;
     }
     if (!(cert.caps & CAP.admit) || trust.mayAdmit(cert)) {
@@ -228,6 +232,11 @@ export class Admitters {
     if (!verdict.ok) return null;
     this.#ordinary.set(cert.nodeIdHex, verdict.cert);
     return verdict.cert;
+  }
+
+  #isOfRoot({ record }: ReadNodeCert): boolean {
+    const { root } = this.#p.identity;
+    return root !== null && recordSignedBy(record, root.publicKey);
   }
 
   /** Hands over what is due to whom there is a session with; again until its own record shows it. */

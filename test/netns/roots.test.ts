@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import type { EventsReport, PolicyReport } from '../../agent/control/api-types.ts';
+import type { EventsReport, PolicyReport, StatusReport } from '../../agent/control/api-types.ts';
 import type { RootChangeReport, RootsReport } from '../../agent/control/root-types.ts';
 import type { Host } from '../../agent/lab/host.ts';
 import { delay, until } from '../../agent/lab/wait.ts';
@@ -41,6 +41,11 @@ async function comesBack(host: Host): Promise<void> {
   await host.ready();
 }
 
+const mayAdmit = (at: number): Promise<true> =>
+  until('the right to admit', { timeoutMs: 15_000 }, async () =>
+    (await mesh.host(at).api.get<StatusReport>('/v1/status')).admitter ? true : null,
+  );
+
 test('init wrote a recovery key that only its owner reads, says what it is, and warns without one', async () => {
   assert.match(readFileSync(mesh.recoveryPath, 'utf8'), /^weftrecovery1_[\w-]{92}\n$/);
   assert.equal(statSync(mesh.recoveryPath).mode & 0o777, 0o600);
@@ -63,6 +68,8 @@ test('the root is rotated under traffic without a loss, and a host that was down
   const before = await rootsOf(mesh.host(0));
   await mesh.host(0).weftOk(['revoke', 'name', 'nobody']);
   await mesh.host(3).stop();
+  // A right that waits for it is of the old root then.
+  await mesh.host(0).weftOk(['admitter', 'add', 'host4']);
   const target = await overlayOf(mesh.host(2));
   const traffic = mesh.run(1, ['ping', '-i', '0.01', '-c', '800', '-q', target], { timeoutMs: 60_000 });
   await delay(1000);
@@ -90,6 +97,7 @@ test('the root is rotated under traffic without a loss, and a host that was down
   await until('its certificate', { timeoutMs: 30_000 }, async () =>
     (await rootsOf(mesh.host(0))).waiting.length === 0 ? true : null,
   );
+  await mayAdmit(3);
   await pings(3, 2);
   const told = await mesh.host(3).api.get<{ revocations: { what: string }[] }>('/v1/revocations');
   assert.deepEqual(
@@ -161,6 +169,8 @@ test('a mesh whose first host burnt down goes on under a root of another host, a
   assert.deepEqual(JSON.parse(await mesh.host(1).weftOk(recover)).policySeq, report.policySeq, 'is done');
   for (const at of [2, 4]) assert.ok((await policyReaches(at, before.seq + 2)).seq > before.seq);
   await pings(2, 4);
+  await mesh.host(1).weftOk(['admitter', 'add', 'host3']);
+  await mayAdmit(2);
   for (const at of [1, 2, 4]) await mesh.host(at).stop();
   for (const at of [1, 2, 3, 4]) mesh.host(at).start(['run']);
   for (const at of [1, 2, 3, 4]) await mesh.host(at).ready();
