@@ -15,6 +15,7 @@ const CONFIG = `metrics:
 fdb:
   limit: 64
   ageing_sec: 10
+  duplicate_freeze_sec: 10
 `;
 /** Detection by gossip, the range of the rules, their `for`, and a machine with other work. */
 const FIRES_MS = 60_000;
