@@ -50,6 +50,7 @@ interface Connected {
   readonly renewal: Renewal;
   readonly receipts: Receipts;
   readonly admitters: Admitters;
+  readonly reaches: (admitterId: string) => boolean;
 }
 
 export class Certificates {
@@ -124,6 +125,7 @@ export class Certificates {
     };
     this.#connected = {
       gossip,
+      reaches: (id) => mesh.admitters().includes(id),
       renewal: new Renewal({ ...common, rng: systemRng }),
       receipts: new Receipts({ ...common, book: this.receiptBook, admissions: this.admissions }),
       admitters: new Admitters({
@@ -158,6 +160,12 @@ export class Certificates {
   /** A member came, or has another certificate. */
   member(id: string): void {
     this.#connected?.receipts.member(id);
+    this.up(id);
+  }
+
+  /** A session with a member is up. */
+  up(id: string): void {
+    if (this.#connected?.reaches(id)) this.#connected.renewal.admitterChanged(id);
   }
 
   /** A member's message inside its session; false when it is not about certificates. */

@@ -280,6 +280,7 @@ export class Agent {
       },
       onError: onInternalError,
     });
+    const greet = introduce(tap.fds[0] ?? -1, { mac: tap.mac, address }, segment.vni);
     const mesh = new Mesh({
       meshId: identity.meshId,
       segment,
@@ -298,7 +299,10 @@ export class Agent {
       onPolicyQuestion: (question) => answerPolicyQuestion(question, identity.chain.all, MAX_CONTROL_BODY),
       mayAdmit: (cert) => identity.trust.mayAdmit(cert),
       onMessage: (from, isReply, body) => certificates.message(from, isReply, body),
-      onUp: introduce(tap.fds[0] ?? -1, { mac: tap.mac, address }, segment.vni),
+      onUp: (id, peerAddress) => {
+        greet(id, peerAddress);
+        certificates.up(id);
+      },
       admit: (ask) => certificates.decide(ask),
       onHandshake: (result, durationSec) => {
         if (result === 'ok') metrics.observeHandshake(durationSec);

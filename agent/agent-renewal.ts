@@ -57,6 +57,8 @@ export class Renewal {
   /** What was asked last, in hex, and of whom. */
   #asked: { readonly ask: string; readonly admitter: string } | null = null;
   #turn = 0;
+  /** Whom to ask before those whose turn it is. */
+  #promising: string | null = null;
   /** Of the next try while there is a hurry; 0 when there is none. */
   #hurryMs = 0;
   #problem: string | null = null;
@@ -80,6 +82,14 @@ export class Renewal {
 
   /** Another policy is in force: its roots may be others. */
   policyChanged(): void {
+    this.#hurryMs = 0;
+    this.#look();
+  }
+
+  /** An admitter came within reach or has another certificate: while there is a hurry, what it could not do before it may do now. */
+  admitterChanged(id: string): void {
+    if (this.#hurryMs <= HURRY_FIRST_MS) return;
+    this.#promising = id;
     this.#hurryMs = 0;
     this.#look();
   }
@@ -120,7 +130,9 @@ export class Renewal {
     if (identity.cert.expiresMs - now < lifeMsOf(identity.cert) / 6)
       this.#problem = `the certificate ends at ${ends} and no admitter has renewed it: see \`weft peers\` for the first host`;
     const reached = admitters();
-    const admitter = reached[this.#turn++ % Math.max(1, reached.length)];
+    const promising = reached.find((id) => id === this.#promising);
+    this.#promising = null;
+    const admitter = promising ?? reached[this.#turn++ % Math.max(1, reached.length)];
     if (admitter === undefined) return;
     const ask = rng.fill(new Uint8Array(RENEWAL_ASK_BYTES));
     this.#asked = { ask: toHex(ask), admitter };

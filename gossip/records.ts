@@ -49,6 +49,8 @@ interface Ask {
 /** One that was asked for: without `isNews` its arrival is no news to others. */
 interface Wanted {
   readonly atMs: number;
+  /** Asked for with its certificate: nothing is missing from the answer. */
+  readonly whole: boolean;
   readonly isNews: boolean;
 }
 
@@ -107,7 +109,9 @@ export class Records {
   /** Takes note of a record to ask the sender of this datagram for; what does not fit is asked for another time. */
   #ask(ask: Ask, nowMs: number): void {
     const asked = this.#wanted.get(ask.prefix);
-    if (asked !== undefined && nowMs - asked.atMs < ASK_AGAIN_MS) return;
+    // What came without its certificate may need another one than is here: then the whole is asked for at once.
+    const isCovered = asked?.whole === true || ask.hasCredential;
+    if (asked !== undefined && isCovered && nowMs - asked.atMs < ASK_AGAIN_MS) return;
     if (this.#asks.length < MAX_WANT && this.#asks.every(({ prefix }) => prefix !== ask.prefix))
       this.#asks.push(ask);
   }
@@ -120,9 +124,9 @@ export class Records {
     if (this.#asks.length === 0) return;
     const asks = this.#asks;
     this.#asks = [];
-    for (const { prefix, isNews } of asks) {
+    for (const { prefix, hasCredential, isNews } of asks) {
       this.#wanted.delete(prefix);
-      this.#wanted.set(prefix, { atMs: nowMs, isNews });
+      this.#wanted.set(prefix, { atMs: nowMs, whole: !hasCredential, isNews });
     }
     for (const [oldest, { atMs }] of this.#wanted) {
       if (nowMs - atMs < WANTED_MS && this.#wanted.size <= MAX_WANTED) break;
