@@ -48,6 +48,8 @@ const LOOPBACK_WORDS = [0, 0, 0xffff, 0x7f000001];
 const PATIENCE_MS = 2;
 const STEP_MS = 150;
 const BATCH_FRAMES = 4;
+/** Above what an entry counts (fdb-moves.ts). */
+const NEVER_REACHED = 4096;
 const BUFFERS = { receiveBufferBytes: 1 << 16, sendBufferBytes: 1 << 16 };
 /**
  * What reaches a worker was cloned on its way, and V8 gives a clone another shape than its original: code that was compiled for
@@ -105,7 +107,8 @@ export class Rehearsal {
       generations: tables.peerGeneration,
       ageingSec: like.fdb.ageingSec,
       perPortLimit: like.fdb.perPeerLimit,
-      duplicates: like.fdb.duplicates,
+      // The frames come back from the peer with the source that they left with: no number of such moves may freeze it here.
+      duplicates: asInWorker({ ...like.fdb.duplicates, moves: NEVER_REACHED }),
       local: new Fdb({
         memory: localFdb,
         generations: new Int32Array(1),

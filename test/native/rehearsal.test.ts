@@ -4,8 +4,11 @@ import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { closeFd, createFrameBatch, D, injectFrame, openPair, SLOT_BYTES, Transmitter } from 'tun-tap';
 import type { WorkerSettings } from '../../agent/datapath/commands.ts';
-import { NO_FREEZE } from '../../agent/datapath/fdb-moves.ts';
+import type { DuplicateRule } from '../../agent/datapath/fdb-moves.ts';
 import { Rehearsal } from '../../agent/datapath/rehearsal.ts';
+
+/** As configured unless somebody says otherwise: what comes back looks like an address that moves to and fro. */
+const DUPLICATES: DuplicateRule = { moves: 5, windowSec: 180, freezeSec: 1800 };
 
 const settings = (mode: 'sealed' | 'plain'): WorkerSettings => ({
   ...{
@@ -19,7 +22,7 @@ const settings = (mode: 'sealed' | 'plain'): WorkerSettings => ({
     maxSessions: 8,
   },
   plainFd: mode === 'plain' ? -1 : null,
-  fdb: { ageingSec: 300, localLimit: 1024, perPeerLimit: 1024, duplicates: NO_FREEZE },
+  fdb: { ageingSec: 300, localLimit: 1024, perPeerLimit: 1024, duplicates: DUPLICATES },
   ...{ segmenting: true, joining: true },
 });
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
