@@ -52,8 +52,20 @@ const TOOLS = [
   ['zsh', 'zsh'],
   ['fish', 'fish'],
   ['systemd-analyze', 'systemd'],
+  ['git', 'git'],
+  ['dot', 'graphviz'],
+  ['scp', 'openssh-client'],
+  ['dropbear', 'dropbear-bin'],
+  ['sftp-server', 'openssh-sftp-server'],
 ];
-const TOOL_FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+const TOOL_FOLDERS = [
+  ...(process.env.PATH ?? '').split(delimiter),
+  '/usr/sbin',
+  '/sbin',
+  '/usr/bin',
+  '/bin',
+  '/usr/lib',
+];
 
 main(process.argv.slice(2));
 

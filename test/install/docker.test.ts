@@ -1,6 +1,7 @@
 /**
  * The image and docker/compose.yaml with a real Docker: dockerd of this test alone, in a network namespace of its own, with its own
- * data, socket and pid file; base image by debootstrap, since no registry need be reachable. `npm run test:docker`.
+ * data, socket, pid file and /root; base image by debootstrap, since no registry need be reachable. The lines of
+ * docs/OPERATIONS.md are typed as they stand there. `npm run test:docker`.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -27,7 +28,6 @@ const env = (): Record<string, string> => ({
   DOCKER_HOST: `unix://${join(folder, 'docker.sock')}`,
   DOCKER_BUILDKIT: '0',
   HOME: folder,
-  WEFT_IMAGE: 'weft-test',
   COMPOSE_PROJECT_NAME: 'weft',
 });
 
@@ -37,6 +37,14 @@ async function docker(args: readonly string[], timeoutMs = 120_000): Promise<str
   throw new Error(
     `docker ${args.join(' ')}: ${ended.err.slice(-3000)}${ended.out.slice(-3000)}\n${log.slice(-2000)}`,
   );
+}
+
+/** A line of the documents, typed in the clone. @throws Error unless it ends with 0 */
+async function types(line: string, timeoutMs = 120_000): Promise<string> {
+  const typed = ['sh', '-c', 'cd "$0" && eval "$1"', ROOT, line];
+  const ended = await run(typed, { env: { ...env(), PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, timeoutMs });
+  if (ended.status === 0) return ended.out;
+  throw new Error(`${line}: ${ended.err.slice(-3000)}${ended.out.slice(-3000)}\n${log.slice(-2000)}`);
 }
 
 /** docker-compose with the project's file, from a copy of its folder: the token lies beside it. */
@@ -99,12 +107,14 @@ before(async () => {
   await must(['ip', '-n', NAMESPACE, 'link', 'set', 'lo', 'up']);
   const own = (name: string): string => join(folder, name);
   daemon = spawn(
-    'nsenter',
+    'unshare',
     [
-      ...[`--net=/run/netns/${NAMESPACE}`, 'dockerd', '--data-root', own('data'), '--exec-root', own('exec')],
-      ...['--pidfile', own('docker.pid'), '-H', `unix://${own('docker.sock')}`],
+      // Its own /root: the documents mount a token from there.
+      ...['-m', 'sh', '-c', 'mount -t tmpfs root /root && exec "$0" "$@"'],
+      ...['nsenter', `--net=/run/netns/${NAMESPACE}`, 'dockerd', '--data-root', own('data')],
+      ...['--exec-root', own('exec'), '--pidfile', own('docker.pid'), '-H', `unix://${own('docker.sock')}`],
       // The namespace has no way out: what Docker's NAT and filter rules would be for does not exist.
-      ...['--iptables=false', '--ip6tables=false', '--bridge=none', '--ip-forward=false'],
+      ...['--iptables=false', '--ip6tables=false', '--ip-forward=false'],
     ],
     { env: { ...CHILD_ENV }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
@@ -131,18 +141,18 @@ after(async () => {
 });
 
 test('the image builds from a given base, in stages, without the tools it was built with, and has a health check', async (t) => {
+  // Under the names of the registry, which the line of the documents takes them from.
+  for (const name of ['node:24-bookworm', 'node:24-bookworm-slim']) await docker(['tag', 'weft-base', name]);
+  await types('docker build -f docker/Dockerfile -t weft .', 280_000);
   const args = ['--build-arg', 'BUILD_BASE=weft-base', '--build-arg', 'BASE=weft-base'];
-  await docker(
-    ['build', '--network', 'none', ...args, '-f', join(ROOT, 'docker/Dockerfile'), '-t', 'weft-test', ROOT],
-    280_000,
-  );
-  const [image] = JSON.parse(await docker(['image', 'inspect', 'weft-test']));
+  await docker(['build', ...args, '-f', join(ROOT, 'docker/Dockerfile'), '-t', 'weft-other', ROOT], 280_000);
+  const [image] = JSON.parse(await docker(['image', 'inspect', 'weft']));
   assert.deepEqual(image.Config.Healthcheck.Test, ['CMD', 'weft', 'status']);
   assert.equal(image.Config.StopSignal, 'SIGTERM');
   const [base] = JSON.parse(await docker(['image', 'inspect', 'weft-base']));
   t.diagnostic(`the image adds ${Math.round((image.Size - base.Size) / 1e6)} MB to its base`);
   assert.match(
-    await docker(['run', '--rm', '--network', 'none', '--cap-drop', 'ALL', 'weft-test', 'version']),
+    await docker(['run', '--rm', '--network', 'none', '--cap-drop', 'ALL', 'weft', 'version']),
     /^weft \d/,
   );
   const listed = await docker([
@@ -152,7 +162,7 @@ test('the image builds from a given base, in stages, without the tools it was bu
     'none',
     '--entrypoint',
     'ls',
-    'weft-test',
+    'weft',
     '/usr/lib/weft/node_modules',
   ]);
   assert.ok(listed.includes('tun-tap') && !listed.includes('typescript'), listed);
@@ -211,4 +221,27 @@ test('a container that is stopped says goodbye, and comes back from its volume w
       ? true
       : null,
   );
+});
+
+test('a container in the network of its machine joins by the line of the documents', async () => {
+  await composeOk(['down', '-v', '-t', '5']);
+  await composeOk(['run', '--rm', 'first']);
+  await composeOk(['up', '-d', 'alpha']);
+  const token = ['exec', '-T', 'alpha', 'weft', 'token', 'create'];
+  const made = await until('a token', { timeoutMs: 60_000 }, async () => {
+    const { status, out } = await compose(token);
+    return status === 0 ? out : null;
+  });
+  const intoRoot = ['nsenter', '-t', String(daemon.pid), '-m', 'sh', '-c', 'umask 077; cat > /root/token'];
+  assert.equal((await run(intoRoot, { input: made })).status, 0);
+  await types(
+    'docker run -d --name weft --network host --cap-drop ALL --cap-add NET_ADMIN --device /dev/net/tun -v weft-state:/var/lib/weft -v /root/token:/run/token:ro -e WEFT_NAME=beta -e WEFT_TOKEN_FILE=/run/token weft',
+  );
+  const status = await until('its agent', { timeoutMs: 60_000 }, () => types('docker exec weft weft status'));
+  assert.match(status, /^host +beta in mesh weft$/m);
+  await until('beta at alpha', { timeoutMs: 30_000 }, async () =>
+    /^beta .* up /m.test(await composeOk(['exec', '-T', 'alpha', 'weft', 'peers'])) ? true : null,
+  );
+  await docker(['rm', '-f', 'weft']);
+  await docker(['volume', 'rm', 'weft-state']);
 });

@@ -169,8 +169,8 @@ export class Machine {
     return ['nsenter', '-t', String(this.#pid), '-m', '-u', '-i', '-n', '-p', '-r', '-w', '--', ...command];
   }
 
-  run(command: readonly string[], timeoutMs = 60_000): Promise<Ended> {
-    return run(this.inside(command), { timeoutMs });
+  run(command: readonly string[], timeoutMs = 60_000, input?: string): Promise<Ended> {
+    return run(this.inside(command), { timeoutMs, ...(input !== undefined && { input }) });
   }
 
   /** As `run`, and what it printed. @throws Error unless it ends with 0 */
@@ -183,9 +183,20 @@ export class Machine {
     return this.ok(['sh', '-ec', line], timeoutMs);
   }
 
+  /**
+   * A line of the documents as it stands there, typed in /var/tmp by somebody who answers yes. Returns what it said.
+   * @throws Error unless it ends with 0
+   */
+  async types(line: string, timeoutMs = 60_000): Promise<string> {
+    const typed = ['bash', '-c', 'cd /var/tmp && eval "$1"', 'bash', line];
+    const ended = await this.run(typed, timeoutMs, 'y\n');
+    if (ended.status === 0) return `${ended.out}${ended.err}`;
+    throw new Error(`${this.name}: ${line}: status ${ended.status}: ${ended.err}${ended.out}`);
+  }
+
   /** Copies a file in, under /var/tmp. Returns its path there. */
-  put(file: string): string {
-    const path = join('/var/tmp', basename(file));
+  put(file: string, name = basename(file)): string {
+    const path = join('/var/tmp', name);
     copyFileSync(file, join(this.root, path));
     return path;
   }

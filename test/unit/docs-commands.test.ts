@@ -5,7 +5,8 @@ import type { Actions } from '../../agent/cli/actions.ts';
 import { buildProgram } from '../../agent/cli/cli.ts';
 import { type CommandNode, flatten, treeOf } from '../../agent/cli/command-tree.ts';
 import { processIo } from '../../agent/cli/context.ts';
-import { type Document, documents } from './docs-source.ts';
+import { commandDocuments, commandsOf, isPartOf, simpleCommands, variants, wasTyped } from './docs-lines.ts';
+import type { Document } from './docs-source.ts';
 
 const NEVER = (): never => {
   throw new Error('not run here');
@@ -20,19 +21,14 @@ interface Found {
   readonly words: readonly string[];
 }
 
-/** Commands in fenced blocks, wherever `weft` stands as a program, and in backquotes where one stands first. */
-function commandsOf({ path, text }: Document): Found[] {
-  const fenced = [...text.matchAll(/^```\w*\n(.*?)^```/gms)].flatMap(([, block = '']) =>
-    block.replaceAll('\\\n', ' ').split('\n'),
+/** Wherever `weft` stands as a program: first, or behind another that starts it. */
+function weftCommandsOf(document: Document): Found[] {
+  return commandsOf(document).flatMap(({ place, text }) =>
+    simpleCommands(text).flatMap((command) => {
+      const [, words] = /^(?:runuser .* -- |docker exec \w+ )?weft ((?:[a-z]|--).*)$/.exec(command) ?? [];
+      return words === undefined ? [] : [{ place, words: words.replace(/ > .*$/, '').split(' ') }];
+    }),
   );
-  const quoted = [...text.replaceAll(/^```.*?^```/gms, '').matchAll(/`(weft [^`]+)`/g)].map(
-    ([, line = '']) => line,
-  );
-  return [...fenced, ...quoted].flatMap((line) => {
-    const at = /(?:^|&& |; |-- |\| |exec (?:-T )?\w+ )weft ((?:[a-z]|--)[^#|>&;]*)/.exec(line.trim());
-    const [first = ''] = at === null ? [] : [at[1] ?? ''];
-    return at === null ? [] : [{ place: `${path}: ${line.trim()}`, words: first.trim().split(/\s+/) }];
-  });
 }
 
 /** What is wrong with a command; null if nothing is. */
@@ -63,10 +59,8 @@ function wrong({ place, words }: Found): string | null {
 }
 
 test('every weft command in a document has a verb and options of this version', () => {
-  const found = documents()
-    .filter(({ path }) => path !== 'CHANGELOG.md' && !path.startsWith('docs/adr/'))
-    .flatMap(commandsOf);
-  assert.ok(found.length > 60, `${found.length} commands`);
+  const found = commandDocuments().flatMap(weftCommandsOf);
+  assert.ok(found.length > 150, `${found.length} commands`);
   assert.deepEqual(
     found.map(wrong).filter((line) => line !== null),
     [],
@@ -75,11 +69,45 @@ test('every weft command in a document has a verb and options of this version', 
 
 test('the rule sees a verb, an option and a choice that do not exist', () => {
   const of = (line: string): (string | null)[] =>
-    commandsOf({ path: 'x', text: `\`\`\`\n${line}\n\`\`\`\n` }).map(wrong);
+    weftCommandsOf({ path: 'x', text: `\`\`\`\n${line}\n\`\`\`\n` }).map(wrong);
   assert.match(of('weft fly')[0] ?? '', /no verb fly/);
   assert.match(of('npm ci && weft ping beta --hops 3')[0] ?? '', /no option --hops/);
   assert.match(of('weft init --mode open')[0] ?? '', /--mode takes/);
   assert.match(of('runuser -u weft -- weft token make')[0] ?? '', /no verb make/);
   assert.deepEqual(of('weft token create --ttl 1h --out FILE   # a token'), [null]);
   assert.deepEqual(of('ping 10.80.0.1'), []);
+});
+
+test('commands are found in blocks without a language and in backquotes, and nowhere else', () => {
+  const text = [
+    '```\nweft run &   # stays\ndocker run -d \\\n  weft\n\n```',
+    '```yaml\nweft run\n```',
+    '```\n  [ weft0 ]  a picture\nweft run\n```',
+    'Say `weft\nping HOST`, `a \\| b`, `weft.lane` or `weft capture \\| tshark`.',
+  ].join('\n');
+  assert.deepEqual(
+    commandsOf({ path: 'x', text }).map((command) => `${command.kind}: ${command.text}`),
+    [
+      'line: weft run &',
+      'line: docker run -d weft',
+      'mention: weft ping HOST',
+      'mention: weft capture | tshark',
+    ],
+  );
+});
+
+test('a line is typed as it stands and in all its forms; a mention is a part of what is typed, from its program on', () => {
+  assert.deepEqual(simpleCommands('npm ci && weft fdb | head &'), ['npm ci', 'weft fdb', 'head']);
+  assert.deepEqual(variants('weft a [--b c] d'), ['weft a d', 'weft a --b c d']);
+  assert.ok(wasTyped({ kind: 'line', text: 'weft a [--b]' }, ['cd x && weft a', 'weft a --b']));
+  assert.ok(!wasTyped({ kind: 'line', text: 'weft a [--b]' }, ['weft a --b']));
+  assert.ok(!wasTyped({ kind: 'line', text: 'weft a' }, ['weft a --b']));
+  assert.ok(wasTyped({ kind: 'mention', text: 'weft a HOST [--c]' }, ['weft a x --b']));
+  for (const [mention, typed] of [
+    ['weft a --b', 'weft a'],
+    ['weft b a', 'weft a b'],
+    ['weft a', 'npx weft a'],
+    ['weft a HOST', 'weft a'],
+  ] as const)
+    assert.ok(!isPartOf(mention, typed), `${mention} in ${typed}`);
 });
