@@ -61,7 +61,10 @@ test('the check sees a file, a title and a promise that are not there', () => {
   const here = { ...row, file: 'test/unit/docs-security-model.test.ts' };
   assert.match(fault(here) ?? '', /has no test 'b'/);
   assert.equal(fault({ ...here, title: 'no promise stands without a test' }), null);
-  assert.deepEqual(titlesOf("test('a \\'b\\'', () => {});\ntest(`c \u0024{d}: e`, f);"), ["a 'b'", 'c \u0024{d}: e']);
+  assert.deepEqual(titlesOf("test('a \\'b\\'', () => {});\ntest(`c \u0024{d}: e`, f);"), [
+    "a 'b'",
+    'c \u0024{d}: e',
+  ]);
 });
 
 test('README, SECURITY.md and the architecture lead to it', () => {
