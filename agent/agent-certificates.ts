@@ -50,6 +50,7 @@ interface Connected {
   readonly renewal: Renewal;
   readonly receipts: Receipts;
   readonly admitters: Admitters;
+  readonly statements: StatementBook;
   readonly reaches: (admitterId: string) => boolean;
 }
 
@@ -110,6 +111,11 @@ export class Certificates {
     return this.#parts.renewal.problem;
   }
 
+  /** Policies that stood beside another. */
+  get policyConflicts(): number {
+    return this.#connected?.statements.conflicts ?? 0;
+  }
+
   get counts(): Admissions['counts'] {
     return this.#deciding.counts;
   }
@@ -125,6 +131,7 @@ export class Certificates {
     };
     this.#connected = {
       gossip,
+      statements,
       reaches: (id) => mesh.admitters().includes(id),
       renewal: new Renewal({ ...common, rng: systemRng }),
       receipts: new Receipts({ ...common, book: this.receiptBook, admissions: this.admissions }),

@@ -265,6 +265,7 @@ function snapshot(p: MetricsParts, gossipFd: number | null): MetricsSnapshot {
     gossipBroadcastQueue: stats.broadcastQueue,
     gossipIncarnation: stats.incarnation,
     equivocations: stats.equivocations,
+    policyConflicts: p.certificates.policyConflicts,
     offloads: p.offloads(),
     udpSocketDrops: [
       { socket: 'sealed', count: dropsOf(p.underlay.sealedFds) },

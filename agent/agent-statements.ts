@@ -30,6 +30,8 @@ export class StatementBook implements StatementStore {
   readonly #state: StateDir;
   readonly #onConflict: (kept: SignedPolicy, other: SignedPolicy) => void;
 
+  /** Conflicts that were reported since the start. */
+  conflicts = 0;
   /** Oldest first; bounded by MAX_REPORTED. */
   #reported: readonly string[] = [];
 
@@ -120,6 +122,7 @@ export class StatementBook implements StatementStore {
     const id = idOf(other);
     if (this.#reported.includes(id)) return;
     this.#reported = [...this.#reported.slice(1 - MAX_REPORTED), id];
+    this.conflicts += 1;
     this.#onConflict(kept, other);
   }
 

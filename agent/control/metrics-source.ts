@@ -63,6 +63,8 @@ export interface MetricsSnapshot {
   readonly gossipIncarnation: number;
   /** Proofs that a member signed two records with one number. */
   readonly equivocations: number;
+  /** Policies that stand beside another one with the same predecessor, each counted once. */
+  readonly policyConflicts: number;
 
   readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
   /** Connections to the control socket by users who may not use it. */

@@ -345,6 +345,13 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ equivocations }) => one(equivocations),
   },
   {
+    name: 'weft_policy_conflicts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Policies that followed one that another follows too: a mistake, or a stolen root key.',
+    read: ({ policyConflicts }) => one(policyConflicts),
+  },
+  {
     name: 'weft_offload',
     type: 'gauge',
     labels: ['offload'],

@@ -66,6 +66,7 @@ test('CA compromised: a thief with the old root undoes nothing, though his polic
   }
   const { events } = await thief.api.get<EventsReport>('/v1/events?after=0');
   assert.ok(events.some(({ type }) => type === 'policy-conflict'));
+  assert.ok((await mesh.metric(mesh.hosts.indexOf(thief), 'weft_policy_conflicts_total')) >= 1);
   const verbs = [
     ['policy', 'set', '--leeway', '4m'],
     ['token', 'create'],

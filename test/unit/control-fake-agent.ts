@@ -109,6 +109,7 @@ export const SNAPSHOT: MetricsSnapshot = {
   gossipBroadcastQueue: 0,
   gossipIncarnation: 4,
   equivocations: 0,
+  policyConflicts: 0,
   offloads: [
     { name: 'tso', on: true },
     { name: 'gso', on: false },
