@@ -7,6 +7,7 @@ import type { GossipNode } from '../gossip/index.ts';
 import { Admissions, admittersView } from './agent-admission.ts';
 import { Admitters } from './agent-admitters.ts';
 import type { JoinAsk } from './agent-forward.ts';
+import type { LateWrites } from './agent-late.ts';
 import type { Mesh } from './agent-mesh.ts';
 import { Receipts } from './agent-receipts.ts';
 import { Renewal } from './agent-renewal.ts';
@@ -35,6 +36,7 @@ export interface CertificatesParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly events: EventRing;
+  readonly late: LateWrites;
 }
 
 /** What is built later than this. */
@@ -122,9 +124,9 @@ export class Certificates {
 
   /** Gives it what it asks and tells; before that it knows nobody. */
   connect({ gossip, mesh, statements, verdicts }: ConnectedParts): void {
-    const { identity, state, peers, trust, clock, log, events } = this.#p;
+    const { identity, state, peers, trust, clock, log, events, late } = this.#p;
     const common = {
-      ...{ identity, state, gossip, trust, clock, log, events },
+      ...{ identity, state, gossip, trust, clock, log, events, late },
       admitters: () => mesh.admitters(),
       tell: (id: string, isReply: boolean, body: Uint8Array) => mesh.tell(id, isReply, body),
       renewed: () => gossip.restate(),
@@ -166,7 +168,7 @@ export class Certificates {
 
   /** A member came, or has another certificate. */
   member(id: string): void {
-    this.#connected?.receipts.member(id);
+    this.#p.late.guard(() => this.#connected?.receipts.member(id));
     this.up(id);
   }
 
@@ -178,9 +180,10 @@ export class Certificates {
   /** A member's message inside its session; false when it is not about certificates. */
   message(from: string, isReply: boolean, body: Uint8Array): boolean {
     const { renewal, receipts, admitters } = this.#parts;
-    if (isRenewal(body)) renewal.message(from, isReply, body);
-    else if (isGrant(body)) admitters.message(body);
-    else if (isReceipt(body)) receipts.message(from, isReply, body);
+    const { late } = this.#p;
+    if (isRenewal(body)) late.guard(() => renewal.message(from, isReply, body));
+    else if (isGrant(body)) late.guard(() => admitters.message(body));
+    else if (isReceipt(body)) late.guard(() => receipts.message(from, isReply, body));
     else return false;
     return true;
   }

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import { GossipNode } from '../gossip/index.ts';
 import { readContacts } from './agent-contacts.ts';
+import type { LateWrites } from './agent-late.ts';
 import type { Mesh } from './agent-mesh.ts';
 import type { StatementBook } from './agent-statements.ts';
 import { type Clock, systemRng } from './clock.ts';
@@ -31,6 +32,7 @@ export interface GossipStart {
   readonly dataPlane: DataPlane;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly late: LateWrites;
   /** A member, or this host, is known to have signed two different records with one number. */
   readonly onEquivocation: (id: string) => void;
   /** Seconds of a probe that was answered. */
@@ -58,12 +60,16 @@ export async function startGossip(o: GossipStart): Promise<GossipNode> {
           return boot;
         },
         loadMembers: () => saved.members,
-        saveMembers: (members) => saveMembers(state, [...members]),
+        saveMembers: (members) => {
+          const list = [...members];
+          o.late.keep(STATE_FILE.members, () => saveMembers(state, list));
+        },
       },
       rng: systemRng,
       contacts,
       listen: { ip: listen.ip, port: config.gossipPort },
       clock: clock,
+      onFailure: (error) => o.late.failed(error),
       onOutput: (output) => {
         if (output.type === 'member') {
           mesh.memberChanged(output.id);

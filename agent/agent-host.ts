@@ -13,6 +13,7 @@ import { Captures } from './agent-capture.ts';
 import { Certificates } from './agent-certificates.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
 import { startGossip } from './agent-gossip.ts';
+import { LateWrites } from './agent-late.ts';
 import { leaveForGood } from './agent-leave.ts';
 import { Mesh } from './agent-mesh.ts';
 import { metricsSource } from './agent-metrics.ts';
@@ -48,7 +49,7 @@ import { readCounters, readIdentity, writeCounters } from './identity/node-ident
 import { answerPolicyQuestion } from './identity/policy-question.ts';
 import { formatPrefix } from './identity/prefix.ts';
 import { toHex } from './identity/sodium.ts';
-import type { StateDir } from './identity/state-dir.ts';
+import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
 import { PeerTable } from './peer/peer-table.ts';
 import { openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
@@ -241,7 +242,9 @@ export class Agent {
       (id) => gossip.swim.isQuarantined(id),
     );
 
-    const certificates = new Certificates({ identity, state, peers, trust, clock, log, events });
+    const late = new LateWrites(clock, log);
+    this.#onStop('late writes', () => late.stop());
+    const certificates = new Certificates({ identity, state, peers, trust, clock, log, events, late });
     const paths: Paths = new Paths({
       enabled: config.pathMtu === 'on',
       segment,
@@ -261,6 +264,8 @@ export class Agent {
       clock,
       log,
     });
+    const keepReplays = (): void =>
+      late.keep(STATE_FILE.replays, () => saveReplays(state, sessions.replayEntries()));
     const pings = new Pings({
       sessions,
       peers,
@@ -309,7 +314,7 @@ export class Agent {
       },
     });
 
-    const statements = new StatementBook(identity, state, (kept, other) => {
+    const statements = new StatementBook(identity, state, late, (kept, other) => {
       const what = { kept: kept.seq, other: other.seq, signer: toHex(other.signer).slice(0, 16) };
       log.warn(what, 'two policies follow one: see docs/OPERATIONS.md, a stolen root key');
       events.add('policy-conflict', String(other.seq), `policy ${kept.seq} stays in force`);
@@ -326,6 +331,7 @@ export class Agent {
       dataPlane,
       clock,
       log,
+      late,
       onEquivocation: (id) => {
         const own = id === identity.cert.nodeIdHex;
         const name = own ? identity.cert.name : (peers.byId(id)?.name ?? id.slice(0, 8));
@@ -361,7 +367,7 @@ export class Agent {
     this.#onStop('gossip', () => gossip.stop());
     this.#onStop('names of seeds', followNames(gossip, readContacts(state), clock));
     this.#onStop('mesh', () => {
-      saveReplays(state, sessions.replayEntries());
+      keepReplays();
       mesh.stop();
     });
     this.#onStop('membership', async () => {
@@ -432,6 +438,7 @@ export class Agent {
         (gossip.swim.ownQuarantineMs > 0 ? OWN_EQUIVOCATION : null),
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
+      late,
       rights,
       metrics: metricsSource({
         offloads: () => offloads(offloadParts),
@@ -452,6 +459,7 @@ export class Agent {
         events,
         live,
         clock,
+        late,
       }),
     });
     const control = await ControlServer.start({
@@ -475,10 +483,7 @@ export class Agent {
     mesh.start(gossip);
     certificates.start();
     verdicts.start();
-    this.#onStop(
-      'timers',
-      clock.every(REPLAY_SAVE_MS, () => saveReplays(state, sessions.replayEntries())),
-    );
+    this.#onStop('timers', clock.every(REPLAY_SAVE_MS, keepReplays));
     this.#onStop('events', watchEvents({ view, dataPlane, metrics, events, clock }));
     if (this.#ended === null) this.#state = 'up';
     announce({ identity, segment, closed, address, listen, tapName: tap.name, events, clock, log });

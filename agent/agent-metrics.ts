@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { socketDrops } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
 import type { Certificates } from './agent-certificates.ts';
+import type { LateWrites } from './agent-late.ts';
 import type { Mesh } from './agent-mesh.ts';
 import type { Paths } from './agent-path.ts';
 import type { Live } from './agent-reload.ts';
@@ -40,6 +41,7 @@ export interface MetricsParts {
   readonly events: EventRing;
   readonly live: Live;
   readonly clock: Clock;
+  readonly late: LateWrites;
 }
 
 function peerMetrics(p: MetricsParts): PeerMetrics[] {
@@ -266,6 +268,7 @@ function snapshot(p: MetricsParts, gossipFd: number | null): MetricsSnapshot {
     gossipIncarnation: stats.incarnation,
     equivocations: stats.equivocations,
     policyConflicts: p.certificates.policyConflicts,
+    stateWritable: p.late.problem === null,
     offloads: p.offloads(),
     udpSocketDrops: [
       { socket: 'sealed', count: dropsOf(p.underlay.sealedFds) },

@@ -4,6 +4,7 @@
  * older root than the newest is renewed at once. Part of the composition root.
  */
 import type { Logger } from 'pino';
+import type { LateWrites } from './agent-late.ts';
 import type { Clock, Rng } from './clock.ts';
 import type { EventRing } from './control/event-ring.ts';
 import { decodeAdmissionReply, encodeRefused } from './identity/admission-reply.ts';
@@ -28,6 +29,7 @@ import { TokenBucket } from './session/rate-limit.ts';
 export interface RenewalParts {
   readonly identity: NodeIdentity;
   readonly state: StateDir;
+  readonly late: LateWrites;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Logger;
@@ -203,8 +205,13 @@ export class Renewal {
   }
 
   #putInForce(cert: ReadNodeCert, certBytes: Uint8Array, admitterBytes: Uint8Array): void {
-    const { identity, state, log, events, renewed } = this.#p;
-    installCertificate(identity, state, cert, certBytes, admitterBytes);
+    const { identity, state, late, log, events, renewed } = this.#p;
+    try {
+      installCertificate(identity, state, cert, certBytes, admitterBytes);
+    } catch (error) {
+      // The old one stays in force; the next look asks again.
+      return late.failed(error);
+    }
     this.#problem = null;
     const until = new Date(cert.expiresMs).toISOString();
     log.info({ until }, 'certificate renewed');

@@ -3,6 +3,7 @@
  * lets it count. Part of the composition root; what a statement means is decided in identity/.
  */
 import type { Banned, StatementStore } from '../gossip/index.ts';
+import type { LateWrites } from './agent-late.ts';
 import { parseNodeCert } from './identity/node-cert.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import { parseNodeState } from './identity/node-state.ts';
@@ -12,7 +13,7 @@ import { announcedLength, RECORD_TYPE } from './identity/record.ts';
 import { parseRevocation, type ReadRevocation } from './identity/revocation.ts';
 import { type RevocationSet, writeRevocations } from './identity/revocation-set.ts';
 import { equalBytes, hash, toHex } from './identity/sodium.ts';
-import type { StateDir } from './identity/state-dir.ts';
+import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 
 const ID_DIGITS = 16;
 
@@ -28,6 +29,7 @@ const idOf = (s: ReadRevocation | SignedPolicy): string =>
 export class StatementBook implements StatementStore {
   readonly #identity: NodeIdentity;
   readonly #state: StateDir;
+  readonly #late: LateWrites;
   readonly #onConflict: (kept: SignedPolicy, other: SignedPolicy) => void;
 
   /** Conflicts that were reported since the start. */
@@ -39,10 +41,12 @@ export class StatementBook implements StatementStore {
   constructor(
     identity: NodeIdentity,
     state: StateDir,
+    late: LateWrites,
     onConflict: (kept: SignedPolicy, other: SignedPolicy) => void,
   ) {
     this.#identity = identity;
     this.#state = state;
+    this.#late = late;
     this.#onConflict = onConflict;
   }
 
@@ -88,14 +92,17 @@ export class StatementBook implements StatementStore {
     return [...this.#set.all(), ...this.#chain.all].some(({ bytes }) => equalBytes(bytes, statement));
   }
 
-  /** On disk before it counts for anybody else: a host that restarts must not have forgotten what it passed on. */
+  /**
+   * On disk before it counts for anybody else, for a host that restarts must not have forgotten what it passed on; unless the
+   * disk takes nothing: a revocation must not wait for that.
+   */
   receive(statement: Uint8Array): 'refused' | 'known' | { readonly id: string } {
     const { meshId, policy } = this.#identity;
     if (statement[2] === RECORD_TYPE.policy) return this.#policy(statement);
     const read = parseRevocation(statement, meshId, policy);
     if (read === null) return 'refused';
     if (!this.#set.add(read)) return 'known';
-    writeRevocations(this.#state, this.#set);
+    this.#keepRevocations();
     return { id: idOf(read) };
   }
 
@@ -109,12 +116,16 @@ export class StatementBook implements StatementStore {
     if (step === 'override') this.#report(policy, before);
     if (step === 'unchained' || step === 'refused') return 'refused';
     if (step !== 'successor' && step !== 'override') return 'known';
-    writePolicyChain(this.#state, this.#chain);
+    this.#late.keep(STATE_FILE.policies, () => writePolicyChain(this.#state, this.#chain));
     const revoked = this.#set.digest;
     trust.takePolicy(policy);
     // After the policy: until then the file holds what its roots said, and is judged by it when it is read.
-    if (!equalBytes(revoked, this.#set.digest)) writeRevocations(this.#state, this.#set);
+    if (!equalBytes(revoked, this.#set.digest)) this.#keepRevocations();
     return { id: idOf(policy) };
+  }
+
+  #keepRevocations(): void {
+    this.#late.keep(STATE_FILE.revocations, () => writeRevocations(this.#state, this.#set));
   }
 
   /** Once for each. */

@@ -5,6 +5,7 @@
 import type { GossipNode } from '../gossip/index.ts';
 import type { Admitters } from './agent-admitters.ts';
 import type { Captures } from './agent-capture.ts';
+import type { LateWrites } from './agent-late.ts';
 import { explainedDrops, pageFdb, pageReport } from './agent-page.ts';
 import type { Paths } from './agent-path.ts';
 import type { Pings } from './agent-ping.ts';
@@ -87,6 +88,7 @@ export interface ViewParts {
   readonly roots: RootKeeper;
   /** That this host was revoked, for people; null if it was not. */
   readonly ended: () => string | null;
+  readonly late: LateWrites;
   readonly offloads: () => readonly OffloadReport[];
   readonly workers: StatusReport['workers'];
   readonly rights: StatusReport['rights'];
@@ -142,6 +144,7 @@ export class LiveView implements AgentView {
       problems: this.health().reasons,
       warnings: [
         ...this.#p.paths.warnings,
+        ...(this.#p.late.problem === null ? [] : [this.#p.late.problem]),
         ...(identity.trust.clockSuspect
           ? ['the clock of this machine was set to a time that cannot be right: it is not followed, set it']
           : []),

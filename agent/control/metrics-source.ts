@@ -65,6 +65,8 @@ export interface MetricsSnapshot {
   readonly equivocations: number;
   /** Policies that stand beside another one with the same predecessor, each counted once. */
   readonly policyConflicts: number;
+  /** Whether the last write to the state directory succeeded. */
+  readonly stateWritable: boolean;
 
   readonly offloads: readonly { readonly name: string; readonly on: boolean }[];
   /** Connections to the control socket by users who may not use it. */

@@ -352,6 +352,13 @@ export const METRICS: readonly MetricDefinition[] = [
     read: ({ policyConflicts }) => one(policyConflicts),
   },
   {
+    name: 'weft_state_writable',
+    type: 'gauge',
+    labels: [],
+    help: '0 while the disk of the state directory takes nothing: it is full or read-only.',
+    read: ({ stateWritable }) => one(stateWritable ? 1 : 0),
+  },
+  {
     name: 'weft_offload',
     type: 'gauge',
     labels: ['offload'],

@@ -158,9 +158,11 @@ export class GossipTrust implements RecordVerifier, Signer, Sealer {
   ownRecord(status: 'alive' | 'left', raiseAbove: number | null): VerifiedRecord {
     const { identity, listen, gossipPort, persistIncarnation } = this.#o;
     if (raiseAbove !== null) {
-      this.#incarnation = Math.max(this.#incarnation, raiseAbove) + 1;
+      const next = Math.max(this.#incarnation, raiseAbove) + 1;
+      // First on disk: one that is used and forgotten would be used again for another record.
+      persistIncarnation(next);
+      this.#incarnation = next;
       this.#seq = 0;
-      persistIncarnation(this.#incarnation);
     } else {
       this.#seq += 1;
     }

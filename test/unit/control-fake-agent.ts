@@ -110,6 +110,7 @@ export const SNAPSHOT: MetricsSnapshot = {
   gossipIncarnation: 4,
   equivocations: 0,
   policyConflicts: 0,
+  stateWritable: true,
   offloads: [
     { name: 'tso', on: true },
     { name: 'gso', on: false },
