@@ -42,6 +42,7 @@ import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
 import { SocketGate } from './control/socket-gate.ts';
 import { DataPlane } from './datapath/data-plane.ts';
+import type { SpareWorkers } from './datapath/spare-workers.ts';
 import { workerLayout } from './datapath/worker-layout.ts';
 import { WeftError } from './errors.ts';
 import { derivedMac } from './identity/derived-mac.ts';
@@ -104,10 +105,11 @@ export class Agent {
     reread: () => Config,
     rights: RightsReport,
     manager: Manager,
+    spare: SpareWorkers,
   ): Promise<Agent> {
     const agent = new Agent(log, manager);
     try {
-      await agent.#build(config, state, reread, rights);
+      await agent.#build(config, state, reread, rights, spare);
       return agent;
     } catch (error) {
       await agent.#takeDown();
@@ -163,7 +165,13 @@ export class Agent {
     }
   }
 
-  async #build(config: Config, state: StateDir, reread: () => Config, rights: RightsReport): Promise<void> {
+  async #build(
+    config: Config,
+    state: StateDir,
+    reread: () => Config,
+    rights: RightsReport,
+    spare: SpareWorkers,
+  ): Promise<void> {
     const live: Live = { config, valid: true, readAtMs: this.#clock.wallMs() };
     const clock = this.#clock;
     const log = this.#log;
@@ -212,6 +220,7 @@ export class Agent {
       segmenting: underlay.segments && config.offload.gso === 'on',
       joining: tap.superFrameErrno === 0 && config.offload.join === 'on',
       fdb: config.fdb,
+      spare,
       clock,
       onFailure: (error) => this.requestStop(error),
     });

@@ -54,9 +54,14 @@ function release(child: ChildProcess): void {
   child.unref();
 }
 
+/** Whether this process was started to take the place of an agent that runs. */
+export function isSuccessor(): boolean {
+  return process.env[MARK] !== undefined && process.send !== undefined;
+}
+
 /** In a successor: says that it has loaded and waits until its predecessor has stopped. Elsewhere: nothing. */
 export async function awaitPredecessor(): Promise<void> {
-  if (process.env[MARK] === undefined || process.send === undefined) return;
+  if (!isSuccessor()) return;
   delete process.env[MARK];
   await new Promise<void>((resolve) => {
     process.once('message', () => resolve());

@@ -2,6 +2,7 @@
  * The composition root's entry: the verbs that run an agent in this process. agent-host.ts builds it, the other agent-*.ts
  * files are parts of the same root; nothing else imports all folders.
  */
+import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { writeContacts } from './agent-contacts.ts';
 import { Agent } from './agent-host.ts';
@@ -9,11 +10,13 @@ import { join } from './agent-join.ts';
 import { listenEndpoint } from './agent-place.ts';
 import { giveUpRights } from './agent-rights.ts';
 import { takeManager } from './agent-service.ts';
-import { awaitPredecessor, type Successor, startSuccessor } from './agent-successor.ts';
+import { awaitPredecessor, isSuccessor, type Successor, startSuccessor } from './agent-successor.ts';
 import type { RunOptions, UpOptions } from './cli/actions.ts';
 import { systemClock } from './clock.ts';
 import { formatHostSettings } from './config/load.ts';
 import type { Config } from './config/schema.ts';
+import { SpareWorkers } from './datapath/spare-workers.ts';
+import { workerLayout } from './datapath/worker-layout.ts';
 import { WeftError } from './errors.ts';
 import { holdsMember } from './identity/node-identity.ts';
 import { parsePrefix } from './identity/prefix.ts';
@@ -29,25 +32,37 @@ export { initMesh } from './agent-init.ts';
 export async function joinAndRun(options: UpOptions): Promise<void> {
   const { config } = options;
   const log = createLog(config.log);
-  await locked(config, async (state) => {
+  await locked(config, async (state, spare) => {
     if (!holdsMember(state)) await joinFirst(options, state, log);
-    return run(options, state, log);
+    return run(options, state, log, spare);
   });
 }
 
-/** Does `work` while nobody else uses the state directory; a successor that it leaves goes on after that. */
-async function locked(config: Config, work: (state: StateDir) => Promise<Successor | null>): Promise<void> {
+/**
+ * Does `work` while nobody else uses the state directory; a successor that it leaves goes on after that. What takes long and
+ * needs no state, a successor does while its predecessor still forwards.
+ */
+async function locked(
+  config: Config,
+  work: (state: StateDir, spare: SpareWorkers) => Promise<Successor | null>,
+): Promise<void> {
   await sodiumReady;
+  const spare = await SpareWorkers.load(isSuccessor() ? threadsOf(config) : 0);
   await awaitPredecessor();
   const state = StateDir.open(config.stateDir);
   const unlock = lockState(state.path);
   let successor: Successor | null = null;
   try {
-    successor = await work(state);
+    successor = await work(state, spare);
   } finally {
     unlock();
   }
   successor?.proceed();
+}
+
+function threadsOf({ workers }: Config): number {
+  const { single, pairs } = workerLayout(workers, availableParallelism());
+  return single ? 1 : 2 * pairs;
 }
 
 async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Promise<void> {
@@ -70,16 +85,21 @@ async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Prom
 /** `weft run`. @throws WeftError */
 export async function runAgent(options: RunOptions): Promise<void> {
   const { config } = options;
-  await locked(config, (state) => run(options, state, createLog(config.log)));
+  await locked(config, (state, spare) => run(options, state, createLog(config.log), spare));
 }
 
 /** Runs until a signal, `weft leave`, or a failure of a worker. Returns who goes on, if anybody does. */
-async function run({ config, reread }: RunOptions, state: StateDir, log: Logger): Promise<Successor | null> {
+async function run(
+  { config, reread }: RunOptions,
+  state: StateDir,
+  log: Logger,
+  spare: SpareWorkers,
+): Promise<Successor | null> {
   // Its default would end an agent that is still starting.
   process.on('SIGUSR2', () => {});
   // From here on nothing needs them: what a successor starts with is the same.
   const rights = giveUpRights(config);
-  let agent = await Agent.start(config, state, log, reread, rights, takeManager());
+  let agent = await Agent.start(config, state, log, reread, rights, takeManager(), spare);
   let isWanted = true;
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');
@@ -113,7 +133,7 @@ async function run({ config, reread }: RunOptions, state: StateDir, log: Logger)
   try {
     await agent.stopped;
     while (agent.again && isWanted) {
-      agent = await Agent.start(agent.config ?? config, state, log, reread, rights, agent.manager);
+      agent = await Agent.start(agent.config ?? config, state, log, reread, rights, agent.manager, spare);
       await agent.stopped;
     }
   } finally {

@@ -43,6 +43,7 @@ import {
   TOTAL_DROPS,
   TOTALS_STRIDE,
 } from './shared-tables.ts';
+import type { SpareWorkers } from './spare-workers.ts';
 import { TapQueues } from './tap-queues.ts';
 import { macHi, macLo, type TraceWorld } from './trace.ts';
 import { TunnelBook } from './tunnel-book.ts';
@@ -62,6 +63,8 @@ export interface DataPlaneOptions {
   readonly segmenting: boolean;
   readonly joining: boolean;
   readonly fdb: FdbSettings;
+  /** Threads that wait for their work. */
+  readonly spare: SpareWorkers;
   readonly clock: Clock;
   /** A worker ended that should not have, or the TAP is gone. */
   readonly onFailure: (error: WeftError) => void;
@@ -108,7 +111,7 @@ export class DataPlane {
     const { local, remote } = this.#fdbs(this.#localMemory, this.#remoteMemory);
     this.#local = local;
     this.#remote = remote;
-    this.#pool = new WorkerPool(options.onFailure);
+    this.#pool = new WorkerPool(options.spare, options.onFailure);
     this.#queues = new TapQueues(this.#pool, this.#tables, this.pairs);
   }
 

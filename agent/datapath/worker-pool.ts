@@ -2,12 +2,13 @@
  * The worker threads and the wire to each: a message port for commands and acks, an eventfd that ends the worker's sleep.
  * Called by data-plane.ts only.
  */
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import { closeFd, createEventFd, signalEventFd } from 'tun-tap';
 import type { Clock } from '../clock.ts';
 import { WeftError } from '../errors.ts';
 import type { Ack, Command, CommandBody, WorkerKind, WorkerSettings } from './commands.ts';
 import type { Direction } from './data-plane-types.ts';
+import type { SpareWorkers } from './spare-workers.ts';
 import type { WorkerStart } from './worker.ts';
 
 /** How long workers may take to end by themselves. */
@@ -48,6 +49,7 @@ function ownCopy(body: CommandBody): { readonly body: CommandBody; readonly move
 
 export class WorkerPool {
   readonly #onFailure: (error: WeftError) => void;
+  readonly #spare: SpareWorkers;
   /** Bounded by the number of workers. */
   readonly #workers: WorkerHandle[] = [];
   /** Commands without an answer yet; bounded by what the control plane has under way. */
@@ -55,8 +57,12 @@ export class WorkerPool {
   #seq = 0;
   #stopping = false;
 
-  /** @param onFailure a worker ended that should not have, or its TAP is gone */
-  constructor(onFailure: (error: WeftError) => void) {
+  /**
+   * @param spare where threads come from
+   * @param onFailure a worker ended that should not have, or its TAP is gone
+   */
+  constructor(spare: SpareWorkers, onFailure: (error: WeftError) => void) {
+    this.#spare = spare;
     this.#onFailure = onFailure;
   }
 
@@ -65,12 +71,7 @@ export class WorkerPool {
     const eventFd = createEventFd();
     const { port1, port2 } = new MessageChannel();
     const start: WorkerStart = { ...memory, settings: { ...settings, eventFd }, port: port2 };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), {
-      name: `weft-${kind}`,
-      workerData: start,
-      transferList: [port2],
-      resourceLimits: { maxYoungGenerationSizeMb: 4 },
-    });
+    const worker = this.#spare.take();
     let ended: () => void = () => {};
     const finished = new Promise<void>((done) => {
       ended = done;
@@ -80,6 +81,7 @@ export class WorkerPool {
       ended();
       if (!this.#stopping) this.#fail(`the ${kind} worker ended`);
     });
+    worker.postMessage(start, [port2]);
     port1.on('message', (ack: Ack) => this.#acknowledge(ack, kind));
     this.#workers.push({ kind, pair, worker, port: port1, eventFd, ended: finished });
   }

@@ -112,9 +112,13 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
     await checkAlone(name);
     for (let queue = 1; queue < settings.queues; queue++) open();
     configureInterface(name, { mac: settings.mac, mtu: settings.mtuBytes, up: true });
-    const superFrames = settings.tso ? ['gso_max_size', String(settings.superFrameBytes)] : [];
-    await ip(['link', 'set', 'dev', name, 'txqueuelen', String(TAP_QUEUE_FRAMES), ...superFrames]);
-    if (settings.address !== null) await ip(['address', 'replace', settings.address, 'dev', name]);
+    const superFrames = settings.tso ? `gso_max_size ${settings.superFrameBytes}` : '';
+    const address = settings.address === null ? '' : `address replace ${settings.address} dev ${name}\n`;
+    // One process for both: nothing is forwarded while it runs.
+    await ip(
+      ['-batch', '-'],
+      `link set dev ${name} txqueuelen ${TAP_QUEUE_FRAMES} ${superFrames}\n${address}`,
+    );
   } catch (error) {
     closeAll();
     throw error instanceof WeftError ? error : explain(error, name);
@@ -127,10 +131,10 @@ export async function openTapDevice(settings: TapSettings): Promise<TapDevice> {
     mac: interfaceMac(name),
     mtuBytes: interfaceMtu(name),
     async close() {
-      // A TAP that existed before outlives the descriptors; the address is ours either way.
-      if (settings.address !== null)
-        await ip(['address', 'del', settings.address, 'dev', name]).catch(() => {});
       closeAll();
+      // A TAP that existed before outlives the descriptors; the address is ours either way.
+      if (settings.address !== null && exists(name))
+        await ip(['address', 'del', settings.address, 'dev', name]).catch(() => {});
     },
   };
 }
@@ -153,13 +157,24 @@ interface LinkDetails {
   readonly linkinfo?: { readonly info_data?: { readonly numqueues?: number } };
 }
 
+function exists(name: string): boolean {
+  try {
+    return interfaceMtu(name) > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** Runs iproute2, the one tool that knows every way to set an address, and returns what it prints. */
-function ip(args: readonly string[]): Promise<string> {
+function ip(args: readonly string[], input = ''): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile('ip', [...args], (error, stdout, stderr) => {
+    const child = execFile('ip', [...args], (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);
       const detail = stderr.trim().split('\n')[0] || error.message;
       reject(new WeftError('E_DEVICE', `ip ${args.join(' ')}: ${detail}`, { cause: error }));
     });
+    // Its end is told by its status.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
   });
 }

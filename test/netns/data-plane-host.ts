@@ -5,6 +5,7 @@
 import { configureInterface, openTap, openUdp, TUN_F, TUN_F_TSO, TUN_F_USO } from 'tun-tap';
 import { systemClock } from '../../agent/clock.ts';
 import { DataPlane } from '../../agent/datapath/data-plane.ts';
+import { SpareWorkers } from '../../agent/datapath/spare-workers.ts';
 import { ip } from '../../agent/lab/command.ts';
 import { serveProbe } from '../../agent/lab/probe-server.ts';
 
@@ -48,6 +49,7 @@ async function start(end: DataPlaneEnd): Promise<void> {
   const port = end.encap === 'vxlan' ? 4789 : 6081;
   const plain = end.mode === 'plain' ? openUdp({ address: end.local, port, join: true }) : null;
   const started = await DataPlane.start({
+    spare: new SpareWorkers(),
     single: end.single ?? false,
     tapFds: [tap.fd],
     sealedFds: [sealed.fd],
