@@ -24,7 +24,7 @@ const machines: Machine[] = [];
 async function files(machine: Machine): Promise<string[]> {
   const out = await machine.sh(
     "find / -xdev ! -path '/proc/*' ! -path '/var/tmp/*' ! -path '/tmp/*' ! -path '/var/log/*' ! -path '/var/cache/*' " +
-      "! -path '/var/lib/dpkg/*' ! -path '/var/lib/systemd/*' ! -path '/run/*' | sort; getent passwd; getent group",
+      "! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*' ! -path '/var/lib/systemd/*' ! -path '/run/*' | sort; getent passwd; getent group",
   );
   return out.trim().split('\n');
 }
@@ -118,7 +118,7 @@ test('the log is in the journal, also what the watchdog did to an agent that sto
   );
   await m.types('systemctl restart weft');
   const pid = (await m.ok(['systemctl', 'show', '-P', 'MainPID', 'weft'])).trim();
-  await m.ok(['kill', '-STOP', pid]);
+  await m.sh(`kill -STOP ${pid}`);
   await until('another agent', { timeoutMs: 30_000 }, async () => {
     const now = (await m.ok(['systemctl', 'show', '-P', 'MainPID', 'weft'])).trim();
     return now !== '0' && now !== pid ? true : null;
