@@ -15,6 +15,11 @@ import type { SegmentRule } from './identity/policy.ts';
 import { buildVersion } from './version.ts';
 
 const EVENT_LOOK_MS = 1000;
+/** Of a member, and of this host itself. */
+export const EQUIVOCATION =
+  'signed two different records with one number: its state was copied or its key stolen';
+export const OWN_EQUIVOCATION =
+  'the other hosts leave this one alone, for its key signed in two places: stop the copy of its state, or revoke it and join anew';
 
 export interface Watched {
   readonly view: LiveView;

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
-import { announce, watchEvents } from './agent-announce.ts';
+import { announce, EQUIVOCATION, OWN_EQUIVOCATION, watchEvents } from './agent-announce.ts';
 import { Captures } from './agent-capture.ts';
 import { Certificates } from './agent-certificates.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
@@ -60,13 +60,10 @@ import { openTapDevice } from './segment/tap-device.ts';
 import { MAX_CONTROL_BODY } from './session/control.ts';
 
 const REPLAY_SAVE_MS = 60_000;
-const EQUIVOCATION = 'signed two different records with one number: its state was copied or its key stolen';
-const OWN_EQUIVOCATION =
-  'the other hosts leave this one alone, for its key signed in two places: stop the copy of its state, or revoke it and join anew';
 const STOP_AFTER_LEAVE_MS = 200;
-/** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
 /** Whoever changed the policy here gets the answer. */
 const REBUILD_AFTER_MS = 50;
+/** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
 const STOP_AFTER_REVOCATION_MS = 5000;
 
 export class Agent {
