@@ -176,7 +176,7 @@ export class Agent {
     const identity = readIdentity(state, clock);
     const rule = ownSegment(identity);
     const { segment, closed } = placeOf(rule, config, state);
-    const listen = listenEndpoint(config, null);
+    const listen = listenEndpoint(config, readContacts(state)[0]?.address.ip);
     const counters = nextCounters(state);
     const sealed = segment.mode === 'sealed';
 

@@ -5,13 +5,15 @@ import type { Endpoint } from './endpoint.ts';
 import { WeftError } from './errors.ts';
 import type { NodeIdentity } from './identity/node-identity.ts';
 import type { SegmentRule } from './identity/policy.ts';
-import type { Token } from './identity/token.ts';
 import { defaultUnderlayIp } from './peer/underlay.ts';
 
-/** Where this host listens; without a setting, the address of the route to the mesh. */
-export function listenEndpoint(config: Config, token: Token | null): Endpoint {
-  if (config.underlay !== null) return config.underlay;
-  return { ip: defaultUnderlayIp(token?.seeds[0]?.ip), port: SEALED_PORT };
+/**
+ * Where this host listens; without a setting, the address of the route to the mesh: to the first seed of the token that it
+ * joined with, then and at every later start.
+ * @throws WeftError E_CONFIG when there is no route
+ */
+export function listenEndpoint(config: Config, seedIp: string | undefined): Endpoint {
+  return config.underlay ?? { ip: defaultUnderlayIp(seedIp), port: SEALED_PORT };
 }
 
 /** The segment of this host: the first of its certificate that policy knows. */

@@ -73,7 +73,7 @@ async function joinFirst(options: UpOptions, state: StateDir, log: Logger): Prom
     throw new WeftError('E_USAGE', `${state.path} holds no member yet: give --token-file FILE`);
   const token = parseToken(text, systemClock);
   const address = config.address === 'auto' ? null : parsePrefix(config.address);
-  const listen = listenEndpoint(config, token);
+  const listen = listenEndpoint(config, token.seeds[0]?.ip);
   await join({ state, token, name: config.name, address, listen, clock: systemClock, log });
   writeContacts(state, token);
   // What is on disk now is read from there.

@@ -128,7 +128,7 @@ const ANYWHERE = '192.0.2.1';
  * @throws WeftError E_CONFIG when there is no route
  */
 export function defaultUnderlayIp(towards: string = ANYWHERE): string {
-  const ip = localAddressFor(towards);
+  const ip = localAddressFor(towards) ?? localAddressFor(ANYWHERE);
   if (ip !== null) return ip;
   throw new WeftError(
     'E_CONFIG',

@@ -237,7 +237,12 @@ test('a container in the network of its machine joins by the line of the documen
   await types(
     'docker run -d --name weft --network host --cap-drop ALL --cap-add NET_ADMIN --device /dev/net/tun -v weft-state:/var/lib/weft -v /root/token:/run/token:ro -e WEFT_NAME=beta -e WEFT_TOKEN_FILE=/run/token weft',
   );
-  const status = await until('its agent', { timeoutMs: 60_000 }, () => types('docker exec weft weft status'));
+  const status = await until('its agent', { timeoutMs: 60_000 }, () =>
+    types('docker exec weft weft status'),
+  ).catch(async (error) => {
+    const said = await run(['docker', 'logs', '--tail', '5', 'weft'], { env: env() });
+    throw new Error(`${said.out}${said.err}`, { cause: error });
+  });
   assert.match(status, /^host +beta in mesh weft$/m);
   await until('beta at alpha', { timeoutMs: 30_000 }, async () =>
     /^beta .* up /m.test(await composeOk(['exec', '-T', 'alpha', 'weft', 'peers'])) ? true : null,
