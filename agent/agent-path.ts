@@ -120,7 +120,7 @@ export class Paths {
     this.#pace.stop();
   }
 
-  /** Largest outer IP packet to a peer; null until probed. */
+  /** Largest outer IP packet to a peer, which frames keep to; null until that is known. */
   bytesOf(id: string): number | null {
     return this.#watched.get(id)?.mtu.bytes ?? null;
   }
@@ -374,7 +374,7 @@ export class Paths {
   #apply(peer: MemberPeer, path: Watched): void {
     const { segment, tapMtuBytes, dataPlane, log } = this.#p;
     const family = path.endpoint.ip.includes(':') ? 6 : 4;
-    const pathBytes = path.mtu.boundBytes;
+    const pathBytes = path.mtu.bytes;
     if (path.ports.usable !== path.spread) {
       path.spread = path.ports.usable;
       dataPlane.setSpread(peer.slot, path.spread);

@@ -87,7 +87,7 @@ export class PathMtu {
   #smoothedMs: number | null = null;
   #varianceMs = 0;
   #tooSmall = false;
-  /** The first search, during which nothing was seen to fail in use. */
+  /** The first search, which found no size yet that does not pass. */
   #fresh = false;
   #runs = true;
   /** A run came through since runs were last switched. */
@@ -100,16 +100,12 @@ export class PathMtu {
     return this.#runs;
   }
 
-  /** The largest outer IP packet known to pass; null until something is known. */
-  get bytes(): number | null {
-    return this.#current;
-  }
-
   /**
-   * What data must keep to; null while nothing speaks against the segment's MTU. A first search does not bind: a sender that
-   * was told of BASE, or a TCP connection clamped to it, would keep to that long after the search has found more.
+   * The largest outer IP packet known to pass, which data must keep to; null until it is known. A first search says nothing
+   * until it has found a size that does not pass, by when its other answers are in: a sender that was told of BASE, or a TCP
+   * connection clamped to it, would keep to that long after the search has found more.
    */
-  get boundBytes(): number | null {
+  get bytes(): number | null {
     return this.#fresh ? null : this.#current;
   }
 
@@ -408,6 +404,7 @@ export class PathMtu {
       if (size > BASE_BYTES && heard && candidate.tries >= MAX_MISSES) {
         this.#high = Math.min(this.#high, size);
         this.#dropFrom(size);
+        this.#fresh = false;
         continue;
       }
       // The first size of a search was not answered while another was: ask those between too.
