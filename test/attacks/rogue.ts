@@ -15,6 +15,7 @@ import { signingKeyPair, sodiumReady, toHex } from '../../agent/identity/sodium.
 import { STATE_FILE, StateDir } from '../../agent/identity/state-dir.ts';
 import { parseToken, type Token } from '../../agent/identity/token.ts';
 import { serveProbe } from '../../agent/lab/probe-server.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { createLog } from '../../agent/log.ts';
 import { SessionManager } from '../../agent/session/session-manager.ts';
 import type { SessionOptions, SessionOutput } from '../../agent/session/types.ts';
@@ -229,7 +230,7 @@ async function handshake(
   const endMs = performance.now() + waitMs;
   while (!isDone && performance.now() < endMs) {
     carryOut(sessions.tick(performance.now()));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await delay(20);
   }
   return isDone;
 }

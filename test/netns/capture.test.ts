@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { CaptureLoss, CaptureRecord, StatusReport } from '../../agent/control/api-types.ts';
 import { run } from '../../agent/lab/command.ts';
-import { until } from '../../agent/lab/wait.ts';
+import { delay, until } from '../../agent/lab/wait.ts';
 import { BROADCAST, FrameSender, frame } from './frames.ts';
 import { expectOk, Mesh, overlayOf } from './mesh.ts';
 
@@ -44,7 +44,7 @@ async function capture(
   );
   await act();
   // What was handled is with the reader within some ticks.
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await delay(500);
   if (!byItself) child.kill('SIGINT');
   return { status: await ended, out, err: err.replace('weft: capturing, Ctrl-C ends it\n', '') };
 }
@@ -88,7 +88,7 @@ test('tshark reads both sides of a ping, with peer, VNI and verdict, and the sea
   const { vni } = await mesh.host(0).api.get<StatusReport>('/v1/status');
   const ended = await capture(['-w', file], async () => {
     await pings(5);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await delay(1500);
   });
   assert.equal(ended.status, 0, ended.err);
   assert.match(ended.err, /^weft: \d+ packets, 0 lost\n$/);

@@ -5,6 +5,7 @@
 import { createSocket } from 'node:dgram';
 import { closeFd, openPacketSocket, sendPacket } from 'tun-tap';
 import { serveProbe } from '../../agent/lab/probe-server.ts';
+import { delay } from '../../agent/lab/wait.ts';
 
 export interface FramesToSend {
   readonly device: string;
@@ -48,7 +49,7 @@ async function sendDatagrams({ address, port, payloads, listenMs }: DatagramsToS
   for (const payload of payloads) {
     await new Promise<void>((resolve) => socket.send(payload, port, address, () => resolve()));
   }
-  await new Promise((resolve) => setTimeout(resolve, listenMs));
+  await delay(listenMs);
   socket.close();
   return answers;
 }

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { ReloadReport, StatusReport } from '../../agent/control/api-types.ts';
 import { run } from '../../agent/lab/command.ts';
-import { until } from '../../agent/lab/wait.ts';
+import { delay, until } from '../../agent/lab/wait.ts';
 import { Mesh, overlayOf } from './mesh.ts';
 import { inside, iperf, ping, tooSlowToTake } from './programs.ts';
 
@@ -39,7 +39,7 @@ test('under load what can change does, what cannot is named, and no packet is lo
   const address = await overlayOf(mesh.host(1));
   const load = iperf(to, from, address, ['-u', '-b', '10M', '-l', '1000', '-w', '2M'], 8);
   const pings = ping(from, address, { count: 600, intervalSec: 0.01 });
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await delay(1000);
   writeFileSync(mesh.configPath, CHANGED);
   const report = await reload();
   assert.deepEqual(

@@ -185,9 +185,12 @@ test('a mesh whose first host burnt down goes on under a root of another host, a
   joins(mesh.host(5), file);
   await mesh.host(5).ready();
   await connected([1, 2, 3, 4, 5]);
-  const { events } = await mesh.host(3).api.get<EventsReport>('/v1/events?after=0');
-  assert.ok(
-    events.some(({ type }) => type === 'renewal'),
-    'the host that was away has a new certificate',
+  const askedMs = performance.now();
+  await until('a new certificate of the host that was away', { timeoutMs: 10_000 }, async () => {
+    const { events } = await mesh.host(3).api.get<EventsReport>('/v1/events?after=0');
+    return events.some(({ type }) => type === 'renewal') ? true : null;
+  });
+  console.log(
+    `its certificate came within ${Math.round(performance.now() - askedMs)} ms of the last session`,
   );
 });

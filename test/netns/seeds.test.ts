@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { until } from '../../agent/lab/wait.ts';
+import { delay, until } from '../../agent/lab/wait.ts';
 import { Mesh } from './mesh.ts';
 
 let mesh: Mesh;
@@ -61,7 +61,7 @@ test('a seed that cannot reach the admitter is asked again until it can', async 
   assert.equal(await mesh.host(0).stop(), 0);
   up(4, file);
   // Long enough to be refused at least once.
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await delay(3000);
   mesh.host(0).start(['run']);
   await mesh.host(4).ready();
   assert.equal((await mesh.host(4).api.get<{ name: string }>('/v1/status')).name, 'host5');

@@ -1,12 +1,11 @@
 /** Guest addresses that move, that two hosts claim, that are invented; and datagrams that come again. */
 import type { EventsReport, FdbEntryReport, FdbReport } from '../../agent/control/api-types.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { BROADCAST, FrameSender, frame } from '../netns/frames.ts';
 import { seeded } from '../netns/impairments.ts';
 import { Recording } from '../netns/programs.ts';
 import { rssKb } from './process.ts';
 import { must, receiveDrops, type Scenario, type World } from './scenario.ts';
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function placeOf(world: World, mac: string): Promise<string | null> {
   const { entries } = await world.mesh.host(0).api.get<FdbReport>('/v1/fdb');
@@ -40,7 +39,7 @@ const migration: Scenario = {
       if (one === undefined || two === undefined) throw new Error('no sender');
       await announce(one, [guest]);
       await world.timed('learned', 5000, async () => (await placeOf(world, guest)) === 'host2');
-      await sleep(1000);
+      await delay(1000);
       await announce(two, [guest]);
       const values = {
         'new place ms': await world.timed(
@@ -71,7 +70,7 @@ const duplicate: Scenario = {
       for (let round = 0; round < 12; round++)
         for (const sender of senders) {
           await announce(sender, [guest]);
-          await sleep(50);
+          await delay(50);
         }
       const entries = await Promise.all(world.all().map((i) => frozenAt(world, i, guest)));
       const [one, two, three, four] = entries;
@@ -123,7 +122,7 @@ const macFlood: Scenario = {
         const [flooder] = senders;
         if (flooder !== undefined) await announce(flooder, macs);
       }
-      await sleep(500);
+      await delay(500);
       const { entries } = await world.mesh.host(0).api.get<FdbReport>('/v1/fdb');
       const kept = guests.filter((mac) => entries.some((e) => e.mac === mac && e.peer === 'host3')).length;
       const values = {
@@ -152,7 +151,7 @@ const replay: Scenario = {
       filter: 'udp port 7947',
     });
     const first = await world.stream(0, 1);
-    await sleep(2000);
+    await delay(2000);
     const before = await world.stop(first);
     const captured = (await recording.stop()).filter((packet) => packet.length < 1500);
     const attacker = new FrameSender(world.mesh.topology.router);
@@ -162,7 +161,7 @@ const replay: Scenario = {
       const rounds = world.amount(20, 3, Math.ceil(1_000_000 / captured.length));
       for (let i = 0; i < rounds; i++) {
         await attacker.frames({ device: world.mesh.host(1).node.routerInterface, frames: captured });
-        await sleep(100);
+        await delay(100);
       }
       const report = await world.stop(stream);
       const refused =

@@ -13,11 +13,10 @@ import {
 import { join } from 'node:path';
 import { run } from '../../agent/lab/command.ts';
 import type { Host } from '../../agent/lab/host.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { seeded } from '../netns/impairments.ts';
 import { expectOk } from '../netns/mesh.ts';
 import { Broken, must, type Scenario } from './scenario.ts';
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 let damages = 0;
 const damagedState: Scenario = {
@@ -82,7 +81,7 @@ const killDuringStart: Scenario = {
     for (let i = 0; i < world.amount(200, 3); i++) {
       await host.kill();
       host.start(['run']);
-      await sleep(random() * 1200);
+      await delay(random() * 1200);
     }
     await host.kill();
     host.start(['run']);
@@ -166,7 +165,7 @@ const diskFull: Scenario = {
       await world.timed('whole', 20_000, () => world.isWhole([0, 1]));
       fill(host.stateDir);
       const stream = await world.stream(0, 1);
-      await sleep(world.amount(70, 5) * 1000);
+      await delay(world.amount(70, 5) * 1000);
       const { lost } = await world.stop(stream);
       const isRunning = host.exitStatus === null;
       await host.kill();

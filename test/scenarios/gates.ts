@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Host } from '../../agent/lab/host.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { Mesh } from '../netns/mesh.ts';
 import { World } from './scenario.ts';
 import { monotonicMs } from './stream.ts';
@@ -14,8 +15,6 @@ import { monotonicMs } from './stream.ts';
 const FULL_MS = 20_000;
 const PSS_MB = 80;
 const TICKS_PER_SECOND = 100;
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
@@ -50,7 +49,7 @@ async function idle(hosts: readonly Host[], seconds: number): Promise<void> {
   const pids = hosts.flatMap(({ pid }) => pid ?? []);
   const cpu = (): number[] => pids.map((pid) => cpuSeconds(`/proc/${pid}/stat`));
   const [cpuBefore, wakesBefore] = [cpu(), pids.map(wakeUps)];
-  await sleep(seconds * 1000);
+  await delay(seconds * 1000);
   const percent = cpu().map((after, i) => ((after - (cpuBefore[i] ?? 0)) / seconds) * 100);
   const wakes = pids.map((pid, i) => (wakeUps(pid) - (wakesBefore[i] ?? 0)) / seconds);
   console.log(`idle for ${seconds} s: % of a core per agent: ${spread(percent)} (target 0.5)`);
@@ -74,7 +73,7 @@ async function main(): Promise<void> {
     const fullMs = await wholeAfter(world, startMs, 'full mesh');
     console.log(`full mesh of ${mesh.hosts.length} from nothing: ${Math.round(fullMs)} ms (gate ${FULL_MS})`);
     // Until V8 has compiled what an idle agent does, a few minutes long, that compiling is a third of its processor time.
-    await sleep(Number(values.settle) * 1000);
+    await delay(Number(values.settle) * 1000);
     await idle(mesh.hosts, Number(values.idle));
     const memory = mesh.hosts.flatMap(({ pid }) => (pid === null ? [] : pssMb(pid)));
     console.log(`PSS in MB per agent: ${spread(memory)} (gate ${PSS_MB})`);

@@ -3,12 +3,11 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CHILD_ENV } from '../../agent/lab/command.ts';
 import { Host } from '../../agent/lab/host.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { iperf, reachable } from '../netns/programs.ts';
 import { fdCount, rssKb } from './process.ts';
 import { must, type Scenario, type World } from './scenario.ts';
 import { monotonicMs, resumedAfterMs } from './stream.ts';
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
 
@@ -46,7 +45,7 @@ const clockJumps: Scenario = {
       const stream = await world.stream(0, 1);
       for (const jump of JUMPS) {
         set(jump);
-        await sleep(world.amount(8, 3) * 1000);
+        await delay(world.amount(8, 3) * 1000);
       }
       const report = await world.stop(stream);
       const values = { lost: report.lost, 'longest gap ms': report.gapMs };
@@ -97,10 +96,10 @@ const farFuture: Scenario = {
       await world.timed('up', 15_000, async () => (await world.mesh.host(0).peers())[0]?.state === 'up');
       const stream = await world.stream(0, 1);
       set('+3650d');
-      await sleep(5000);
+      await delay(5000);
       set('+0');
       const backMs = monotonicMs();
-      await sleep(world.amount(8, 4) * 1000);
+      await delay(world.amount(8, 4) * 1000);
       const report = await world.stop(stream);
       const values = { lost: report.lost, 'traffic after ms': resumedAfterMs(report, backMs) };
       must(values['traffic after ms'] <= 10_000, 'not back', values);
@@ -152,14 +151,14 @@ const flap: Scenario = {
     const stream = await world.stream(0, 1);
     for (let i = 0; i < world.amount(20, 5, 100); i++) {
       await world.mesh.runOk(1, ['ip', 'link', 'set', 'eth0', 'down']);
-      await sleep(100);
+      await delay(100);
       await world.mesh.runOk(1, ['ip', 'link', 'set', 'eth0', 'up']);
       const gateway = node.address.replace(/\.\d+$/, '.1');
       await world.mesh.runOk(1, ['ip', 'route', 'replace', 'default', 'via', gateway]);
-      await sleep(100);
+      await delay(100);
     }
     const upMs = monotonicMs();
-    await sleep(4000);
+    await delay(4000);
     const report = await world.stop(stream);
     const values = {
       'traffic ms': resumedAfterMs(report, upMs),
@@ -201,14 +200,14 @@ const soak: Scenario = {
     await world.rules(
       'table inet faults { chain f { type filter hook forward priority 0; numgen random mod 100 < 1 drop; }; }',
     );
-    await sleep(world.amount(10, 2) * 1000);
+    await delay(world.amount(10, 2) * 1000);
     const before = { fds: fdCount(pid), kb: rssKb(pid) };
     const rounds = world.amount(15, 1, 450);
     for (let i = 0; i < rounds; i++) {
       const host = world.mesh.host(1 + (i % 5));
       await host.kill();
       host.start(['run']);
-      await sleep(8000);
+      await delay(8000);
     }
     await world.timed('whole', 30_000, () => world.isWhole(world.all()));
     await world.rules('');

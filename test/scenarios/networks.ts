@@ -1,11 +1,10 @@
 /** Networks that lose, part, move and swallow. */
+import { delay } from '../../agent/lab/wait.ts';
 import { Relay } from '../netns/relay.ts';
 import { transfer } from '../netns/traffic.ts';
 import { loss, lossesOf, moved, oneWay, partition } from './faults.ts';
 import { Broken, must, receiveDrops, type Scenario, type World } from './scenario.ts';
 import { monotonicMs, resumedAfterMs } from './stream.ts';
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const steady: Scenario = {
   number: '1',
@@ -19,7 +18,7 @@ const steady: Scenario = {
       [2, 0],
     ] as const;
     const streams = await Promise.all(pairs.map(([from, to]) => world.stream(from, to)));
-    await sleep(world.amount(20, 4, 1800) * 1000);
+    await delay(world.amount(20, 4, 1800) * 1000);
     const reports = await Promise.all(streams.map((stream) => world.stop(stream)));
     const sum = (of: 'sent' | 'lost' | 'duplicates' | 'reordered'): number =>
       reports.reduce((total, report) => total + report[of], 0);
@@ -42,7 +41,7 @@ const rekey: Scenario = {
   async run(world) {
     const before = await world.mesh.metric(0, 'weft_handshakes_total', { result: 'ok' });
     const streams = [await world.stream(0, 1), await world.stream(1, 0)];
-    await sleep(world.amount(30, 12, 1000) * 1000);
+    await delay(world.amount(30, 12, 1000) * 1000);
     const reports = await Promise.all(streams.map((stream) => world.stop(stream)));
     const values = {
       rekeys: (await world.mesh.metric(0, 'weft_handshakes_total', { result: 'ok' })) - before,
@@ -75,7 +74,7 @@ async function underLoss(world: World, percent: number): Promise<LossSeen> {
       wrong += (await world.mesh.host(i).members()).filter(({ state }) => state === 'dead').length;
       wrong += (await world.mesh.host(i).peers()).filter(({ state }) => state === 'down').length;
     }
-    await sleep(500);
+    await delay(500);
   }
   const report = await world.stop(stream);
   const { passed, lost } = await lossesOf(world);
@@ -119,11 +118,11 @@ function parted(number: string, seconds: number, one: readonly number[], other: 
       const inner = other.length > 1 ? other : one;
       const within = await world.stream(inner[0] ?? 0, inner[1] ?? 0);
       await world.rules(partition(world, one, other));
-      await sleep(world.amount(seconds, Math.min(10, seconds), seconds > 10 ? 600 : seconds) * 1000);
+      await delay(world.amount(seconds, Math.min(10, seconds), seconds > 10 ? 600 : seconds) * 1000);
       await world.rules('');
       const healedMs = monotonicMs();
       const wholeMs = await world.timed('whole', 40_000, () => world.isWhole(world.all()));
-      await sleep(500);
+      await delay(500);
       const report = await world.stop(across);
       const { lost, gapMs } = await world.stop(within);
       const values = {
@@ -152,12 +151,12 @@ const deafOneWay: Scenario = {
     while (monotonicMs() < untilMs) {
       for (const i of world.all())
         wrong += (await world.mesh.host(i).members()).filter(({ state }) => state === 'dead').length;
-      await sleep(500);
+      await delay(500);
     }
     await world.rules('');
     const healedMs = monotonicMs();
     const wholeMs = await world.timed('whole', 30_000, () => world.isWhole(world.all()));
-    await sleep(1000);
+    await delay(1000);
     const report = await world.stop(stream);
     const values = {
       'seen dead': wrong,
@@ -179,7 +178,7 @@ function roaming(number: string, title: string, port: boolean, config = ''): Sce
     async run(world) {
       const stream = await world.stream(1, 0);
       const back = await world.stream(0, 1);
-      await sleep(500);
+      await delay(500);
       moves += 1;
       const seen = port ? world.mesh.host(1).node.address : `10.89.2.${100 + (moves % 100)}`;
       await world.rules(moved(world, 1, seen, port ? 20_000 + moves : null));
@@ -187,7 +186,7 @@ function roaming(number: string, title: string, port: boolean, config = ''): Sce
         const [peer] = await world.mesh.host(0).peers();
         return peer?.endpoint === `${seen}:${port ? 20_000 + moves : 7947}`;
       });
-      await sleep(1000);
+      await delay(1000);
       const report = await world.stop(stream);
       const other = await world.stop(back);
       const values = {
@@ -262,7 +261,7 @@ const copies: Scenario = {
     });
     try {
       const stream = await world.stream(0, 1, world.amount(1000, 1000, 5000));
-      await sleep(world.amount(10, 4, 200) * 1000);
+      await delay(world.amount(10, 4, 200) * 1000);
       const report = await world.stop(stream);
       const counters = await relay.counters();
       const values = {

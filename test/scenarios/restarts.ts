@@ -1,9 +1,8 @@
 /** Agents that die, come back, stop and are held still. */
+import { delay } from '../../agent/lab/wait.ts';
 import { reachable } from '../netns/programs.ts';
 import { must, type Scenario, type World } from './scenario.ts';
 import { monotonicMs, resumedAfterMs } from './stream.ts';
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function restart(world: World, index: number): Promise<void> {
   await world.mesh.host(index).kill();
@@ -17,11 +16,11 @@ const killAndRestart: Scenario = {
   mesh: { hosts: 3 },
   async run(world) {
     const stream = await world.stream(0, 2);
-    await sleep(500);
+    await delay(500);
     const eventMs = monotonicMs();
     await restart(world, 2);
     await world.mesh.host(2).ready();
-    await sleep(4000);
+    await delay(4000);
     const report = await world.stop(stream);
     const recoveryMs = resumedAfterMs(report, eventMs + 20);
     const values = { 'recovery ms': recoveryMs, lost: report.lost };
@@ -42,7 +41,7 @@ const idleRestart: Scenario = {
     await restart(world, 1);
     await world.mesh.host(1).ready();
     const stream = await world.stream(0, 1, 100);
-    await sleep(2500);
+    await delay(2500);
     const report = await world.stop(stream);
     const first = resumedAfterMs(report, report.startedMs - 1);
     const values = { 'first ms': first, lost: report.lost };
@@ -138,7 +137,7 @@ async function falseDeaths(world: World, others: readonly number[], work: Promis
       for (const { name, state } of await world.mesh.host(i).members())
         if (state === 'dead' && others.some((other) => world.mesh.host(other).name === name))
           wrong.add(`${i} ${name}`);
-    await sleep(500);
+    await delay(500);
   }
   await work;
   return wrong.size;
@@ -155,7 +154,7 @@ const pause: Scenario = {
       const stream = await world.stream(0, 1);
       world.mesh.host(3).signal('SIGSTOP');
       values['false deaths'] =
-        (values['false deaths'] ?? 0) + (await falseDeaths(world, [0, 1, 2], sleep(seconds * 1000)));
+        (values['false deaths'] ?? 0) + (await falseDeaths(world, [0, 1, 2], delay(seconds * 1000)));
       world.mesh.host(3).signal('SIGCONT');
       values[`back after ${seconds} s, ms`] = await world.timed('back', 15_000, () =>
         world.isWhole(world.all()),
@@ -183,9 +182,9 @@ const starved: Scenario = {
       const untilMs = monotonicMs() + world.amount(20, 5) * 1000;
       while (monotonicMs() < untilMs) {
         world.mesh.host(3).signal('SIGSTOP');
-        await sleep(95);
+        await delay(95);
         world.mesh.host(3).signal('SIGCONT');
-        await sleep(5);
+        await delay(5);
       }
     };
     const wrong = await falseDeaths(world, [0, 1, 2], starve());

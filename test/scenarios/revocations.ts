@@ -1,10 +1,9 @@
 /** Trust that is taken away while frames flow: from a host, from a token's hosts, and while the mesh is in two halves. */
 import type { RevokeRequest } from '../../agent/control/api-types.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { partition } from './faults.ts';
 import { must, type Scenario, type Values, type World } from './scenario.ts';
 import { monotonicMs, type Stream, type StreamReport } from './stream.ts';
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const CONNECTED_MS = 5000;
 const HEALED_MS = 2000;
@@ -39,7 +38,7 @@ async function revokeAndWatch(
   out: readonly number[],
 ): Promise<Values> {
   const streams = await Promise.all(out.map((i) => world.stream(i, 0)));
-  await sleep(1000);
+  await delay(1000);
   const eventMs = monotonicMs();
   // As `weft revoke` does, without the time that a process takes to start.
   await world.mesh.host(0).api.send('POST', '/v1/revocations', { kind, what, reason: '', keep: [] });
@@ -50,7 +49,7 @@ async function revokeAndWatch(
   await world.timed('end of the revoked', 20_000, async () =>
     out.every((i) => world.mesh.host(i).exitStatus === 4),
   );
-  await sleep(world.amount(4, 1) * 1000);
+  await delay(world.amount(4, 1) * 1000);
   const { lastMs, arrived } = await lastOf(world, streams, eventMs);
   const values = { 'last frame ms': lastMs, 'out for all ms': outMs };
   must(arrived > 500, 'the streams did not flow before', values);
@@ -94,7 +93,7 @@ const apart: Scenario = {
       (await mesh.host(at).stateOf(mesh.host(of).name)) === 'dead';
     await world.timed('a partition', 40_000, async () => (await dead(0, 2)) && (await dead(2, 0)));
     await mesh.host(0).weftOk(['revoke', 'node', mesh.host(3).name, '--yes']);
-    await sleep(2000);
+    await delay(2000);
     await world.rules('');
     const openMs = monotonicMs();
     await world.timed('a word between the halves', 40_000, async () => {
@@ -103,7 +102,7 @@ const apart: Scenario = {
     });
     const healedMs = monotonicMs();
     await world.timed('end of the revoked', 20_000, async () => mesh.host(3).exitStatus === 4);
-    await sleep(1000);
+    await delay(1000);
     const { lastMs, arrived } = await lastOf(world, [stream], healedMs);
     const values = { 'halves met ms': healedMs - openMs, 'last frame ms': lastMs };
     must(arrived > 500, 'the stream did not flow before', values);

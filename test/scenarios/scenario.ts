@@ -3,7 +3,7 @@
  * times; each run gives measured values, and a run that breaks the criterion throws `Broken`. Called by cli.ts and by the
  * short form in the test run.
  */
-
+import { delay } from '../../agent/lab/wait.ts';
 import { Mesh, type MeshOptions, overlayOf } from '../netns/mesh.ts';
 import { gapsOf, grown, type Tally, tallyOf } from './losses.ts';
 import { monotonicMs, Stream, type StreamReport } from './stream.ts';
@@ -114,7 +114,7 @@ export class World {
     for (;;) {
       if (await look().catch(() => false)) return monotonicMs() - startMs;
       if (monotonicMs() - startMs > timeoutMs) throw new Broken(`${what}: not within ${timeoutMs} ms`, {});
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await delay(50);
     }
   }
 

@@ -27,6 +27,7 @@ import {
   isCapturing,
 } from '../../agent/datapath/capture-ring.ts';
 import { frameSummary } from '../../agent/datapath/frame-summary.ts';
+import { delay } from '../../agent/lab/wait.ts';
 import { type Served, serveFakeAgent } from './control-fake-agent.ts';
 
 const A = '02:00:00:00:00:0a';
@@ -220,7 +221,7 @@ test('the stream gives a line for each record and ends in the agent when the rea
     if (lines.length === 3) end.abort();
   }
   assert.deepEqual(lines, [{ v: 1, lost: 0 }, RECORD, { v: 1, lost: 9 }]);
-  while (served.agent.capturesEnded === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (served.agent.capturesEnded === 0) await delay(5);
   await assert.rejects(
     async () => {
       for await (const _ of new ApiClient(served.socket).lines('/v1/nothing', new AbortController().signal));
