@@ -27,12 +27,15 @@ async function kernelTroubles(run: (command: string[]) => Promise<string>): Prom
 }
 
 async function countsOf(mesh: Mesh, index: number, host: Host): Promise<unknown> {
+  const kernel = await kernelTroubles((command) => mesh.runOk(index, command));
+  // The far end may be a foreign one.
+  if (host.pid === null) return { host: host.name, kernel };
   const { drops } = JSON.parse(await host.weftOk(['drops', '--json']));
   return {
     host: host.name,
     drops: drops.map((d: DropLine) => `${d.direction} ${d.reason} ${d.count}`),
     peers: JSON.parse(await host.weftOk(['peers', '--json'])).peers,
-    kernel: await kernelTroubles((command) => mesh.runOk(index, command)),
+    kernel,
   };
 }
 
