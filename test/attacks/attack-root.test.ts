@@ -26,6 +26,9 @@ after(() => mesh?.remove());
 
 const policyOf = (host: Host): Promise<PolicyReport> => host.api.get<PolicyReport>('/v1/policy');
 
+const revocationsOf = async (host: Host): Promise<{ what: string; kind: string }[]> =>
+  (await host.api.get<{ revocations: { what: string; kind: string }[] }>('/v1/revocations')).revocations;
+
 const cable = (host: Host, state: 'up' | 'down'): Promise<string> =>
   mesh.inRouter(['ip', 'link', 'set', host.node.routerInterface, state]);
 
@@ -55,11 +58,12 @@ test('CA compromised: a thief with the old root undoes nothing, though his polic
   for (const host of [beta, gamma, thief]) {
     const policy = await policyOf(host);
     assert.deepEqual([policy.seq, policy.leewayMs], [2, 600_000], host.name);
-    const { revocations } = await host.api.get<{ revocations: { what: string; kind: string }[] }>(
-      '/v1/revocations',
+    // A statement of its own, which comes with the policy or a moment after it.
+    await until(`the revocation at ${host.name}`, { timeoutMs: 3000 }, async () =>
+      (await revocationsOf(host)).length > 0 ? true : null,
     );
     assert.deepEqual(
-      revocations.map(({ kind, what }) => [kind, what]),
+      (await revocationsOf(host)).map(({ kind, what }) => [kind, what]),
       [['admitter', alpha.name]],
       host.name,
     );
