@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { EventsReport, PolicyReport } from '../../agent/control/api-types.ts';
+import type { EventsReport, PolicyReport, RevocationsReport } from '../../agent/control/api-types.ts';
 import type { RootChangeReport, RootsReport } from '../../agent/control/root-types.ts';
 import type { Ended } from '../../agent/lab/command.ts';
 import type { Host } from '../../agent/lab/host.ts';
@@ -26,8 +26,8 @@ after(() => mesh?.remove());
 
 const policyOf = (host: Host): Promise<PolicyReport> => host.api.get<PolicyReport>('/v1/policy');
 
-const revocationsOf = async (host: Host): Promise<{ what: string; kind: string }[]> =>
-  (await host.api.get<{ revocations: { what: string; kind: string }[] }>('/v1/revocations')).revocations;
+const revocationsOf = async (host: Host): Promise<RevocationsReport['revocations']> =>
+  (await host.api.get<RevocationsReport>('/v1/revocations')).revocations;
 
 const cable = (host: Host, state: 'up' | 'down'): Promise<string> =>
   mesh.inRouter(['ip', 'link', 'set', host.node.routerInterface, state]);

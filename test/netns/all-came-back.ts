@@ -15,8 +15,7 @@ interface DropLine {
 async function kernelTroubles(run: (command: string[]) => Promise<string>): Promise<string[]> {
   const counters = (await run(['nstat', '-as']))
     .split('\n')
-    .filter((line) => /Discard|Err|Drop|NoRoutes|Overflow|Fails|FragNeeded|DestUnreach/.test(line))
-    .filter((line) => !/\s0\s+0\.0$/.test(line));
+    .filter((line) => /Discard|Err|Drop|NoRoutes|Overflow|Fails|FragNeeded|DestUnreach/.test(line));
   const devices: { ifname: string; stats64: Record<'rx' | 'tx', { dropped: number; errors: number }> }[] =
     JSON.parse(await run(['ip', '-s', '-j', 'link']));
   const dropped = devices.map(
@@ -28,8 +27,8 @@ async function kernelTroubles(run: (command: string[]) => Promise<string>): Prom
 
 async function countsOf(mesh: Mesh, index: number, host: Host): Promise<unknown> {
   const kernel = await kernelTroubles((command) => mesh.runOk(index, command));
-  // The far end may be a foreign one.
-  if (host.pid === null) return { host: host.name, kernel };
+  // The far end may be a foreign one, or was stopped.
+  if (!mesh.running.includes(host)) return { host: host.name, kernel };
   const { drops } = JSON.parse(await host.weftOk(['drops', '--json']));
   return {
     host: host.name,

@@ -105,9 +105,14 @@ export class Mesh {
     for (const host of hosts) await host.ready();
   }
 
+  /** The hosts whose agent runs. */
+  get running(): readonly Host[] {
+    return this.hosts.filter((host) => host.pid !== null && host.exitStatus === null);
+  }
+
   /** Waits until every host that runs has a session with every other that runs. */
   async converged(timeoutMs = 30_000): Promise<void> {
-    const running = this.hosts.filter((host) => host.pid !== null && host.exitStatus === null);
+    const { running } = this;
     for (const host of running) {
       const others = running.filter((other) => other !== host).map((other) => other.name);
       await until(`sessions of ${host.name}`, { timeoutMs }, async () => {
