@@ -20,7 +20,7 @@ import {
   signNodeCert,
 } from './node-cert.ts';
 import { parseNodeRequest, type ReadNodeRequest } from './node-request.ts';
-import { contains, formatPrefix, hostsOf, isHostOf } from './prefix.ts';
+import { contains, formatPrefix, hostsOf, isHostOf, type Share } from './prefix.ts';
 import { nameTarget } from './revocation.ts';
 import { equalBytes, hash, toHex, utf8 } from './sodium.ts';
 import { nameAllowed, parseTokenCert, type ReadTokenCert } from './token.ts';
@@ -92,7 +92,7 @@ export type Outcome = {
   readonly refused: RefusalCode | null;
 };
 
-/** Where the search for an address begins, the same for the same host wherever it asks. */
+/** Where the search for an address begins, the same for the same host wherever it asks within an admitter's share. */
 const startOf = ({ signPk }: ReadNodeRequest): number =>
   new DataView(hash(utf8('weft1 address'), signPk).buffer).getUint32(0);
 
@@ -242,9 +242,9 @@ export class Admitter {
       const wanted = request.addresses.find((a) => a.vni === vni)?.prefix;
       if (wanted === undefined) {
         // Admitters that do not see each other would all give the lowest.
-        const start = token.count === 'each' ? startOf(request) : 0;
-        for (const ip of hostsOf(rule.prefix, start))
-          if (!taken(ip)) return { vni, prefix: { ip, length: rule.prefix.length } };
+        const each = token.count === 'each';
+        const free = each ? hostsOf(rule.prefix, startOf(request), this.#share()) : hostsOf(rule.prefix);
+        for (const ip of free) if (!taken(ip)) return { vni, prefix: { ip, length: rule.prefix.length } };
         throw new Refused('noAddressLeft', `no address of ${formatPrefix(rule.prefix)} is free`);
       }
       if (!isHostOf(rule.prefix, wanted.ip) || wanted.length !== rule.prefix.length)
@@ -259,6 +259,18 @@ export class Admitter {
         );
       return { vni, prefix: wanted };
     });
+  }
+
+  /**
+   * This admitter's share of a network's addresses: as long as all admitters know of each other and no share is used up, no two
+   * give the same address, whether they see each other or not.
+   */
+  #share(): Share {
+    const { trust, self } = this.#o;
+    const others = trust.knownAdmitters().filter((cert) => trust.mayAdmit(cert));
+    const own = self().nodeIdHex;
+    const ids = [...new Set([own, ...others.map(({ nodeIdHex }) => nodeIdHex)])].sort();
+    return { index: ids.indexOf(own), of: ids.length };
   }
 
   #issue(

@@ -56,22 +56,36 @@ export function isHostOf(prefix: Prefix, ip: string): boolean {
 /** How far the lowest-free search goes; a larger prefix than /16 never needs more for a mesh of our bound. */
 const MAX_HOSTS = 65534;
 
+/** The part of a network that one of several admitters gives first: each `of`-th address. */
+export interface Share {
+  readonly index: number;
+  readonly of: number;
+}
+
 /**
  * Usable host addresses in order, without the network's own and (IPv4) the broadcast address. Lazy.
  * @param start how many to pass over; they come at the end
+ * @param share what comes before all the rest
  */
-export function* hostsOf(prefix: Prefix, start = 0): Generator<string> {
+export function* hostsOf(prefix: Prefix, start = 0, share: Share = { index: 0, of: 1 }): Generator<string> {
   const base = ipToBytes(networkOf(prefix).ip);
   const hostBits = 128 - mappedLength(prefix);
   const last = Math.min(MAX_HOSTS, 2 ** Math.min(hostBits, 17) - (prefix.ip.includes(':') ? 1 : 2));
-  for (let n = 0; n < last; n++) {
-    const bytes = base.slice();
-    let carry = ((start + n) % last) + 1;
-    for (let i = 15; i >= 0 && carry > 0; i--) {
-      carry += bytes[i]!;
-      bytes[i] = carry & 0xff;
-      carry >>= 8;
+  for (const own of [true, false]) {
+    for (let n = 0; n < last; n++) {
+      const host = (start + n) % last;
+      if ((host % share.of === share.index) === own) yield addressAt(base, host + 1);
     }
-    yield ipFromBytes(bytes);
   }
+}
+
+function addressAt(base: Uint8Array, offset: number): string {
+  const bytes = base.slice();
+  let carry = offset;
+  for (let i = 15; i >= 0 && carry > 0; i--) {
+    carry += bytes[i]!;
+    bytes[i] = carry & 0xff;
+    carry >>= 8;
+  }
+  return ipFromBytes(bytes);
 }

@@ -57,6 +57,14 @@ test('hosts come in order, without the network and the broadcast address', () =>
   );
 });
 
+test('a share comes first, from the start on, and then all the rest', () => {
+  const hosts = [...hostsOf({ ip: '10.0.0.0', length: 29 }, 3, { index: 1, of: 2 })];
+  assert.deepEqual(
+    hosts,
+    ['4', '6', '2', '5', '1', '3'].map((n) => `10.0.0.${n}`),
+  );
+});
+
 test('every host that is given is one that may be asked for', () => {
   for (const text of ['10.0.0.0/29', '10.0.0.0/22', 'fd00::/125']) {
     const prefix = parsePrefix(text) ?? { ip: '', length: 0 };

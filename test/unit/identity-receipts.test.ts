@@ -69,6 +69,26 @@ test('admitters that cannot see each other give at most N uses each, which is to
   for (const cert of given[1] ?? []) assert.equal(hear(first, cert, self).overused, null, 'once');
 });
 
+test('admitters that know of each other give no address twice until a share is used up, seen or not', () => {
+  const { first, second, self } = twoAdmitters();
+  for (const { trust } of [first, second])
+    for (const cert of [first.self, self]) assert.ok(trust.verifyNodeCert(cert.record.bytes, null).ok);
+  const token = first.token({ count: 'each', uses: 300 });
+  const give = (world: World, name: string): string => {
+    world.clock.pass(1000);
+    return admitted(world, token, name).addresses[0]?.prefix.ip ?? '';
+  };
+  // 254 addresses: alpha and beta have one each, of whichever shares these are.
+  const ips = Array.from({ length: 125 }, (_, n) => [give(first, `a${n}`), give(second, `b${n}`)]).flat();
+  assert.equal(new Set(ips).size, 250);
+  // What is left of both shares, 127 addresses each, and the other's after it.
+  const more = Array.from({ length: 5 }, (_, n) => give(first, `c${n}`));
+  assert.ok(
+    more.some((ip) => ips.includes(ip)),
+    'a share that is used up goes on with the other',
+  );
+});
+
 test('the same request gets the same certificate from another admitter that has heard of it', () => {
   const { first, second, self, hear } = twoAdmitters();
   const token = first.token({ count: 'each', uses: 2 });
