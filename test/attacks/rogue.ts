@@ -79,8 +79,10 @@ const base = {
   dataLanes: 0x7fff,
   transmitLanes: 1,
   transmitFlags: 1,
-  // Far above anything the stolen host ever used: its own replay guard shall not be what stops the attacker.
-  incarnation: 1_000_000,
+  /** Far above anything the stolen host or an attacker before used: a replay guard shall not be what stops this one. */
+  get incarnation(): number {
+    return Date.now();
+  },
   sealer: (suite: 1 | 2, key: Uint8Array) => new SealingKey(suite, key),
   window: () => new ReplayWindow(),
   verifyToken: () => ({ ok: false, reason: 'an attacker' }) as const,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, describe, test } from 'node:test';
-import { delay } from '../../agent/lab/wait.ts';
+import { delay, until } from '../../agent/lab/wait.ts';
 import { FrameSender } from './frames.ts';
 import { Mesh, overlayOf } from './mesh.ts';
 import { ping } from './programs.ts';
@@ -68,7 +68,10 @@ for (const mode of ['sealed', 'plain'] as const) {
             sent++;
           }
         }
-        await delay(300);
+        // What the main thread counts waits its turn.
+        await until('the count', { timeoutMs: 5000 }, async () =>
+          (await counted()) - before >= sent ? true : null,
+        ).catch(() => null);
         const delta = (await counted()) - before;
         t.diagnostic(`port ${port}: ${sent} sent, ${delta} counted`);
         assert.ok(delta >= sent, `port ${port}: ${sent} sent, ${delta} counted`);

@@ -111,8 +111,11 @@ test('a segment becomes plain only where the host allows it, the others exchange
     (await statusOf(strict)).problems.some((text) => /allow_plain/.test(text)) ? true : null,
   );
   assert.equal((await strict.api.get<HealthReport>('/v1/health')).ready, false);
-  const { events } = await strict.api.get<EventsReport>('/v1/events?after=0');
-  assert.ok(events.some(({ type, text }) => type === 'policy' && /allow_plain/.test(text)));
+  // Told when the new mesh is built, a moment after the status says so.
+  await until('the event', { timeoutMs: 5000 }, async () => {
+    const { events } = await strict.api.get<EventsReport>('/v1/events?after=0');
+    return events.some(({ type, text }) => type === 'policy' && /allow_plain/.test(text)) || null;
+  });
   assert.match((await strict.weft(['doctor'])).out, /allow_plain/);
   for (const [from, to] of [
     [2, mesh.host(0)],

@@ -90,7 +90,10 @@ export interface Throughput {
   readonly lostPackets: number;
 }
 
-/** One run of iperf3 from `client` to `server`. @throws Error if it fails */
+/**
+ * One run of iperf3 from `client` to `server`. Datagrams that had arrived whole and found its own socket full are not lost.
+ * @throws Error if it fails
+ */
 export async function iperf(
   server: string,
   client: string,
@@ -106,8 +109,10 @@ export async function iperf(
       (await run(listening)).out.includes('5201') ? true : null,
     );
     const command = inside(client, ['iperf3', '-c', address, '-J', '-t', String(seconds), ...args]);
+    const before = await tooSlowToTake(server);
     const out = expectOk(command, await run(command, { timeoutMs: seconds * 1000 + 20_000 }));
-    return throughputOf(JSON.parse(out));
+    const found = throughputOf(JSON.parse(out));
+    return { ...found, lostPackets: found.lostPackets - ((await tooSlowToTake(server)) - before) };
   } finally {
     // Its port is free for the next one only when it is gone.
     if (listener.exitCode === null && listener.signalCode === null) {
@@ -122,7 +127,7 @@ export async function iperf(
  * UDP datagrams, v4, that a program inside the namespace was too slow to take: they had arrived whole. RFC 4113's
  * udpInErrors as Linux splits it, RcvbufErrors in /proc/net/snmp.
  */
-export async function tooSlowToTake(namespace: string): Promise<number> {
+async function tooSlowToTake(namespace: string): Promise<number> {
   const command = inside(namespace, ['cat', '/proc/net/snmp']);
   const lines = expectOk(command, await run(command)).split('\n');
   const [names = [], values = []] = lines
@@ -191,13 +196,25 @@ export class Recording {
     return new Recording(child, file);
   }
 
-  /** Ends it, after what is under way has been taken in. */
-  async stop(): Promise<Buffer[]> {
+  /** Ends it, after what is under way has been taken in. @param enough what has to come is there; waited for at most 5 s */
+  async stop(enough: (packets: Buffer[]) => boolean = () => true): Promise<Buffer[]> {
+    await until('enough', { timeoutMs: 5000, everyMs: 100 }, () => enough(this.#soFar()) || null).catch(
+      () => null,
+    );
     await delay(300);
     const ended = once(this.#child, 'close');
     this.#child.kill('SIGINT');
     await ended;
     return readPcap(readFileSync(this.#file));
+  }
+
+  #soFar(): Buffer[] {
+    try {
+      return readPcap(readFileSync(this.#file));
+    } catch {
+      // The last packet is being written.
+      return [];
+    }
   }
 }
 

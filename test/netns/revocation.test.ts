@@ -52,20 +52,21 @@ test('a revoked host is out everywhere within 3 s, and says so itself', async ()
   const name = mesh.host(3).name;
   for (const from of [0, 1, 2]) assert.ok(await pings(from, 3), `before, from host ${from + 1}`);
   assert.deepEqual(await traces(1, name), ['fdb', 'peer', 'member']);
-  const began = performance.now();
   const report = JSON.parse(
     await mesh.host(0).weftOk(['revoke', 'node', name, '--reason', 'stolen', '--yes', '--json']),
   );
   assert.deepEqual([report.kind, report.what, report.reason, report.hosts], ['node', name, 'stolen', [name]]);
   await Promise.all([0, 1, 2].map((at) => forgotten(at, name, CUT_MS)));
-  const tookMs = performance.now() - began;
+  // From the statement, not from the start of the program that asked for it.
+  const tookMs = Date.now() - report.revokedAt;
   assert.ok(tookMs < CUT_MS, `${Math.round(tookMs)} ms`);
-  for (const from of [0, 1, 2]) assert.equal(await pings(from, 3), false, `after, from host ${from + 1}`);
   const revoked = mesh.host(3);
+  // It answers for 5 s more.
   const status = await until('status of the revoked host', { timeoutMs: CUT_MS, everyMs: 50 }, async () => {
     const seen = await revoked.api.get<StatusReport>('/v1/status');
     return seen.state === 'revoked' ? seen : null;
   });
+  for (const from of [0, 1, 2]) assert.equal(await pings(from, 3), false, `after, from host ${from + 1}`);
   assert.match(status.problems.join(), /was revoked at .*: stolen; to join anew/);
   await until('end of the revoked host', { timeoutMs: 20_000 }, () => revoked.exitStatus);
   assert.equal(revoked.exitStatus, 4);

@@ -93,5 +93,10 @@ test('what was learned behind a host that nobody hears is kept and not used, and
     (await guestEntry())?.suspended === false ? true : null,
   );
   assert.equal((await guestEntry())?.peer, 'host3', 'without having spoken again');
+  // The other side judges by itself, up to half a second later.
+  await until('in use again at the other end', { timeoutMs: 20_000 }, async () => {
+    const { entries } = await mesh.host(2).api.get<FdbReport>('/v1/fdb');
+    return entries.some(({ peer, suspended }) => peer === 'host1' && !suspended) ? true : null;
+  });
   assert.match(await pings(5), / 0% packet loss/);
 });

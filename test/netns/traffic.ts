@@ -29,7 +29,13 @@ export interface Transfer {
 }
 
 export interface TransferReport {
-  readonly sent: { readonly bytes: number; readonly digest?: string; readonly resent?: number };
+  readonly sent: {
+    readonly bytes: number;
+    readonly digest?: string;
+    readonly resent?: number;
+    /** `tcp`: from the connection's first packet until the receiver said that it has all. */
+    readonly seconds?: number;
+  };
   readonly received: {
     readonly bytes: number;
     readonly digest?: string;

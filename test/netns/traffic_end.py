@@ -62,13 +62,14 @@ def tcp_send(address, port, content, total, _size, _extra):
     digest = hashlib.sha256()
     with open_socket(address, socket.SOCK_STREAM) as link:
         link.settimeout(120)
+        start = time.monotonic()
         link.connect((address, port))
         for chunk in tcp_chunks(content, total):
             digest.update(chunk)
             link.sendall(chunk)
         link.shutdown(socket.SHUT_WR)
         link.recv(1)
-    return {"bytes": total, "digest": digest.hexdigest()}
+    return {"bytes": total, "digest": digest.hexdigest(), "seconds": time.monotonic() - start}
 
 
 def tcp_receive(address, port, _content, _total, _size):

@@ -1,4 +1,6 @@
 /** Rule sets for the router's nft that take traffic between hosts apart. All datagrams between hosts pass its forward hook. */
+import { run } from '../../agent/lab/command.ts';
+import { expectOk } from '../netns/mesh.ts';
 import type { World } from './scenario.ts';
 
 const table = (rules: readonly string[]): string => `table inet faults {
@@ -41,6 +43,15 @@ export function loss(world: World, percent: number, from: number, to: number): s
     drop
   }
 }`;
+}
+
+/**
+ * Has the kernel of a host cut runs of datagrams before they leave. A router takes a run for one packet, longer than any of its
+ * datagrams: it would lose all of them at once, and count none.
+ */
+export async function singly(world: World, index: number): Promise<void> {
+  const command = world.mesh.host(index).inside(['ethtool', '-K', 'eth0', 'tx-udp-segmentation', 'off']);
+  expectOk(command, await run(command));
 }
 
 /** Of a sealed datagram that carries one of a stream; control messages are shorter, probes of the path longer. */

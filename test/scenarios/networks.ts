@@ -2,7 +2,7 @@
 import { delay } from '../../agent/lab/wait.ts';
 import { Relay } from '../netns/relay.ts';
 import { transfer } from '../netns/traffic.ts';
-import { loss, lossesOf, moved, oneWay, partition } from './faults.ts';
+import { loss, lossesOf, moved, oneWay, partition, singly } from './faults.ts';
 import { Broken, must, receiveDrops, type Scenario, type World } from './scenario.ts';
 import { monotonicMs, resumedAfterMs } from './stream.ts';
 
@@ -89,6 +89,7 @@ const losses: Scenario = {
   criterion: `at most ${EXTRA_POINTS} points more lost than the router lost of the same datagrams; to 20 % no session down, nobody dead`,
   mesh: { hosts: 20 },
   async run(world) {
+    await singly(world, 0);
     const values: Record<string, number> = {};
     const seen = new Map<number, LossSeen>();
     for (const percent of world.isShort ? [10] : LOSSES) {

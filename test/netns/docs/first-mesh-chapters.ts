@@ -36,8 +36,10 @@ export async function firstMesh({ at: { alpha, beta, gamma } }: MeshPlace): Prom
   const token = await alpha.machine.read('/root/token');
   for (const host of [beta, gamma]) await host.machine.write('/root/token', token);
   const second = beta.starts('weft up --token-file FILE --name beta', { fill });
+  // Addresses are given in the order of admission, and the documents name them.
+  await beta.machine.ready();
   await gamma.machine.leave('weft up --token-file /root/token --name gamma &');
-  for (const { machine } of [beta, gamma]) await machine.ready();
+  await gamma.machine.ready();
   await alpha.machine.meets('beta', 'gamma');
   await beta.machine.meets('alpha', 'gamma');
   for (const line of ['weft token create --allow bridge', 'weft token create --node-life 7d'])
