@@ -430,7 +430,7 @@ export class Agent {
       roots: new RootKeeper({
         ...{ identity, state, clock, rng: systemRng, gossip, trust, statements, verdicts },
         renewal: certificates.renewal,
-        admissions: certificates.admissions,
+        ...{ admissions: certificates.admissions, receipts: certificates.receiptBook },
       }),
       revoke: (request) =>
         revokeHere(

@@ -20,6 +20,7 @@ import { adoptedFrom, type PolicyChange, signNext } from './identity/next-policy
 import { CAP, NO_ISSUER, parseNodeCert, type ReadNodeCert } from './identity/node-cert.ts';
 import { type NodeIdentity, promoteRootKey } from './identity/node-identity.ts';
 import { equalsAny, newestRoot } from './identity/policy.ts';
+import type { ReceiptBook } from './identity/receipt-book.ts';
 import { recordSignedBy } from './identity/record.ts';
 import { parseRecoveryKey } from './identity/recovery-key.ts';
 import { signByRoot } from './identity/renewal.ts';
@@ -29,7 +30,7 @@ import {
   type Revocation,
   signRevocation,
 } from './identity/revocation.ts';
-import { equalBytes, type KeyPair, signingKeyPair, toHex } from './identity/sodium.ts';
+import { equalBytes, fromHex, type KeyPair, signingKeyPair, toHex } from './identity/sodium.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 
@@ -44,17 +45,22 @@ export interface RootParts {
   readonly verdicts: Verdicts;
   readonly renewal: Renewal;
   readonly admissions: AdmissionLog;
+  readonly receipts: ReceiptBook;
 }
 
 const FIRST_HOST_CAPS = CAP.admit | CAP.revoke | CAP.relay;
 const SHORT = 16;
+/** A host that runs has been heard of again so long after this one started. */
+const HEARD_MS = 15_000;
 const NOTHING_TOLD = { kept: [], dropped: [] } as const;
 
 export class RootKeeper {
   readonly #p: RootParts;
+  readonly #startedMs: number;
 
   constructor(parts: RootParts) {
     this.#p = parts;
+    this.#startedMs = parts.clock.monotonicMs();
   }
 
   list(): RootsReport {
@@ -93,7 +99,21 @@ export class RootKeeper {
       const issuer = credential.subarray(length);
       return identity.trust.hangsOnOlderRoot(credential.subarray(0, length), issuer) ? cert.name : [];
     });
-    return [...new Set(waiting)].sort();
+    return [...new Set([...waiting, ...this.#unheard()])].sort();
+  }
+
+  /**
+   * Hosts that this one or another admitter let in and that this start has not heard of yet: whether their membership hangs on an older root is not
+   * known, and to end that root would put them out.
+   */
+  #unheard(): string[] {
+    const { gossip, identity, admissions, receipts, clock } = this.#p;
+    if (clock.monotonicMs() - this.#startedMs >= HEARD_MS) return [];
+    const { revocations } = identity.trust;
+    const others = receipts.all().map(({ nodeIdHex, name }) => ({ nodeId: nodeIdHex, name }));
+    return [...admissions.rows(), ...others]
+      .filter(({ nodeId }) => nodeId !== identity.cert.nodeIdHex && gossip.swim.member(nodeId) === undefined)
+      .flatMap(({ nodeId, name }) => (revocations.holds('node', fromHex(nodeId)) ? [] : name));
   }
 
   /** @throws WeftError E_REFUSED on a host without the root */
@@ -234,11 +254,14 @@ export class RootKeeper {
     const waiting = this.#waiting();
     const isDone = finish || waiting.length === 0;
     const { policy } = identity;
-    if (isDone && policy.roots.length > 1)
+    if (isDone && policy.roots.length > 1) {
+      // A record from before, found after a crash, would not hold under the new policy, and its host not be known.
+      this.#p.gossip.swim.save();
       this.#step(
         { roots: [next.publicKey], adopted: adoptedFrom(policy, this.#inUse(next)) },
         next.secretKey,
       );
+    }
     if (isDone) promoteRootKey(state, identity.policy);
     return {
       v: 1,

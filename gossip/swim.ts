@@ -160,6 +160,11 @@ export class Swim {
     return this.#core.take();
   }
 
+  /** Keeps what is known of the members now, not with the next second. */
+  save(): void {
+    this.#records.save();
+  }
+
   /** Publishes a leave at once to several members; the caller sends and stops. */
   leave(nowMs: number): SwimOutput[] {
     this.#core.own = this.#core.parts.signer.ownRecord('left', null);

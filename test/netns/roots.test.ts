@@ -1,6 +1,7 @@
 /** The root of a mesh is replaced while traffic goes on, and once more by the recovery key when its host is gone. */
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { EventsReport, PolicyReport, StatusReport } from '../../agent/control/api-types.ts';
 import type { RootChangeReport, RootsReport } from '../../agent/control/root-types.ts';
@@ -148,6 +149,20 @@ test('a rotation that is killed at any moment goes on when it is given again', a
   }
   await mesh.converged();
   await pings(1, 0);
+});
+
+test('a root that restarts and knows nobody yet waits for the hosts it let in before an older root ends', async () => {
+  const host = mesh.host(0);
+  // Their certificates are of this root then, and none of those that were given with a token.
+  await host.weftOk(['root', 'rotate'], { timeoutMs: 60_000 });
+  await host.kill();
+  // As after a power cut, or from a backup: what is known of the others is older than their certificates, or gone.
+  rmSync(join(host.stateDir, 'members.bin'));
+  await comesBack(host);
+  const report = JSON.parse(await host.weftOk(['root', 'rotate', '--json'], { timeoutMs: 60_000 }));
+  assert.deepEqual([report.state, report.waiting], ['done', []]);
+  await mesh.converged();
+  for (const other of mesh.running) if (other !== host) await pings(0, mesh.hosts.indexOf(other));
 });
 
 /** Sessions between all of these; whoever was killed is not waited for. */
