@@ -30,7 +30,7 @@ import {
   type Revocation,
   signRevocation,
 } from './identity/revocation.ts';
-import { equalBytes, fromHex, type KeyPair, signingKeyPair, toHex } from './identity/sodium.ts';
+import { equalBytes, type KeyPair, signingKeyPair, toHex } from './identity/sodium.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
 
@@ -103,17 +103,17 @@ export class RootKeeper {
   }
 
   /**
-   * Hosts that this one or another admitter let in and that this start has not heard of yet: whether their membership hangs on an older root is not
-   * known, and to end that root would put them out.
+   * Hosts that this one or another admitter let in and that this start has not heard of yet: whether their membership hangs on
+   * an older root is not known, and to end that root would put them out.
    */
   #unheard(): string[] {
-    const { gossip, identity, admissions, receipts, clock } = this.#p;
+    const { gossip, identity, receipts, clock } = this.#p;
     if (clock.monotonicMs() - this.#startedMs >= HEARD_MS) return [];
-    const { revocations } = identity.trust;
-    const others = receipts.all().map(({ nodeIdHex, name }) => ({ nodeId: nodeIdHex, name }));
-    return [...admissions.rows(), ...others]
-      .filter(({ nodeId }) => nodeId !== identity.cert.nodeIdHex && gossip.swim.member(nodeId) === undefined)
-      .flatMap(({ nodeId, name }) => (revocations.holds('node', fromHex(nodeId)) ? [] : name));
+    return [...this.#known(), ...receipts.all()]
+      .filter(({ nodeIdHex }) => nodeIdHex !== identity.cert.nodeIdHex)
+      .filter(({ nodeIdHex }) => gossip.swim.member(nodeIdHex) === undefined)
+      .filter(({ record }) => identity.trust.revocationOf(record.bytes, null) === null)
+      .map(({ name }) => name);
   }
 
   /** @throws WeftError E_REFUSED on a host without the root */

@@ -17,8 +17,6 @@ import type { Flood } from './flooder.ts';
 const SECONDS = Number(process.env.WEFT_FLOOD_SEC ?? 3);
 const PER_SECOND = 50_000;
 const MORE_MB = 50;
-/** Share of the flood that may find the socket full: standstills of the machine, not a worker that is too slow. */
-const MOST_SPILT = 0.05;
 /** The gate is 2 s on a machine of its own; here the attacker, four agents and other tests share two cores. */
 const JOIN_MS = 12_000;
 
@@ -38,8 +36,6 @@ after(async () => {
 
 const rssMb = (pid: number | null): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-
-const overflow = (): Promise<number> => mesh.metric(0, 'weft_udp_socket_drops_total', { socket: 'sealed' });
 
 async function macOf(index: number): Promise<Uint8Array> {
   const { out } = await run(inside(mesh.host(index).node.namespace, ['ip', '-json', 'link', 'show', 'eth0']));
@@ -63,7 +59,6 @@ for (const [round, hasPsk] of [false, true].entries()) {
     const file = await mesh.token();
     await reachable(mesh.host(1).node.namespace, await overlayOf(mesh.host(0)));
     const before = rssMb(mesh.host(0).pid);
-    const spilt = await overflow();
     const flood = flooder.ask<number>('flood', options);
     const pings = ping(mesh.host(1).node.namespace, await overlayOf(mesh.host(0)), {
       count: SECONDS * 80,
@@ -77,8 +72,6 @@ for (const [round, hasPsk] of [false, true].entries()) {
     const sent = await flood;
     const { sent: asked, received } = await pings;
     const more = rssMb(mesh.host(0).pid) - before;
-    // The kernel drops before the agent sees it when the agent gets no processor: flood and pings alike.
-    const share = ((await overflow()) - spilt) / sent;
     const refused = (await drops(mesh, 0, 'auth')) + (await drops(mesh, 0, 'rate'));
     t.diagnostic(
       JSON.stringify({
@@ -89,13 +82,11 @@ for (const [round, hasPsk] of [false, true].entries()) {
         received,
         moreMb: Math.round(more),
         refused,
-        spilt: share,
       }),
     );
     assert.ok(sent > SECONDS * 5000, `only ${sent} were sent`);
     assert.ok(joinMs <= JOIN_MS, `${joinMs} ms to join`);
-    assert.ok(share < MOST_SPILT, `${share} of the flood found the socket full`);
-    assert.ok(received >= asked * (0.99 - share) - 1, `${received} of ${asked}`);
+    assert.ok(received >= asked * 0.99 - 1, `${received} of ${asked}`);
     assert.ok(more < MORE_MB, `${more} MB more`);
   });
 }

@@ -74,7 +74,7 @@ function exchanges(kind: Pick<DataPlaneEnd, 'mode' | 'encap' | 'mtuBytes'>): voi
       const { bitsPerSec } = await traffic(from);
       t.diagnostic(`${Math.round(bitsPerSec / 1e6)} Mbit/s`);
       assert.ok(bitsPerSec > 100e6, `${bitsPerSec / 1e6} Mbit/s ${JSON.stringify(await drops())}`);
-      const udp = await traffic(from, ['-u', '-b', '20M', '-l', '1200']);
+      const udp = await traffic(from, ['-u', '-b', '20M', '-l', '1200', '-w', '2M']);
       assert.ok(udp.packets > 1500 && udp.lostPackets / udp.packets < 0.005, `${udp.lostPackets} lost`);
     }
   });

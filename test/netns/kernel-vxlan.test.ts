@@ -75,7 +75,7 @@ test('TCP runs both ways, through super-frames and unfinished checksums', async 
 
 test('UDP runs both ways', async () => {
   for (const [from, to] of PAIRS.slice(0, 2)) {
-    const args = ['-u', '-b', '20M', '-l', '1200'];
+    const args = ['-u', '-b', '20M', '-l', '1200', '-w', '2M'];
     const { packets, lostPackets } = await iperf(
       namespaces[to] ?? '',
       namespaces[from] ?? '',

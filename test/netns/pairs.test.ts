@@ -47,7 +47,7 @@ test('TCP runs between every two hosts', async () => {
 });
 
 test('UDP at a rate that the path carries loses less than 0.5 %', async () => {
-  const args = ['-u', '-b', '20M', '-l', '1200'];
+  const args = ['-u', '-b', '20M', '-l', '1200', '-w', '2M'];
   const { packets, lostPackets } = await iperf(namespaceOf(1), namespaceOf(0), addresses[1] ?? '', args, 3);
   assert.ok(packets > 5000, `${packets} packets`);
   assert.ok(lostPackets / packets < 0.005, `${lostPackets} of ${packets} lost`);

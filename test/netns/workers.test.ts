@@ -26,7 +26,7 @@ async function traffic(mesh: Mesh): Promise<void> {
     assert.deepEqual(counts, { sent: 500, received: 500, duplicates: 0 }, `${from} to ${to}`);
     const flows = await iperf(namespaceOf(to), namespaceOf(from), target, ['-P', '8'], 1);
     assert.ok(flows.bitsPerSec > 100e6, `8 flows: ${flows.bitsPerSec / 1e6} Mbit/s`);
-    const udp = ['-u', '-b', '10M', '-l', '600', '-P', '4'];
+    const udp = ['-u', '-b', '10M', '-l', '600', '-P', '4', '-w', '2M'];
     const { packets, lostPackets } = await iperf(namespaceOf(to), namespaceOf(from), target, udp, 1);
     assert.ok(lostPackets / packets < 0.005, `UDP: ${lostPackets} of ${packets} lost`);
   }
