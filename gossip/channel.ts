@@ -27,8 +27,8 @@ const PER_SECOND = {
   accused: 64,
   /** New records of one owner that are taken; an honest one states itself at most once a second, and then leaves. */
   updates: 3,
-  /** Lists of statements, each time that digests differ. */
-  compared: 1,
+  /** Lists of statements, each time that digests differ: once more for what could not be taken the first time. */
+  compared: 2,
 } as const;
 type Budget = keyof typeof PER_SECOND;
 /** To an endpoint from which nothing authenticated ever came: one attempt in this time. */
@@ -163,7 +163,6 @@ export class Channel {
     return this.#take('digestAnswers', nowMs);
   }
 
-  /** A summary or a request is answered with up to MAX_WANT records. */
   /** Whether it is time to talk about two digests that differ. */
   mayCompare(nowMs: number, pair: string): boolean {
     if (pair === this.#comparedPair && nowMs - this.#comparedAtMs < COMPARE_INTERVAL_MS) return false;
@@ -173,6 +172,7 @@ export class Channel {
     return true;
   }
 
+  /** A summary or a request is answered with up to MAX_WANT records. */
   mayServe(nowMs: number): boolean {
     return this.#take('served', nowMs);
   }

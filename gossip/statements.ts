@@ -23,6 +23,8 @@ export class Statements {
   readonly #store: StatementStore | null;
   /** By id prefix, oldest first; bounded by MAX_BANNED. */
   readonly #banned = new Map<string, BannedPeer>();
+  /** A statement was refused and none taken since. */
+  #refused = false;
 
   constructor(core: Core) {
     this.#core = core;
@@ -86,10 +88,16 @@ export class Statements {
     if (this.#store.holds(bytes)) return;
     if (!sender.channel.mayVerify(nowMs)) return this.#core.drop('rate');
     const taken = this.#store.receive(bytes);
-    if (taken === 'refused') return this.#core.drop('gossip');
+    if (taken === 'refused') {
+      this.#refused = true;
+      return this.#core.drop('gossip');
+    }
     if (taken === 'known') return;
     this.spread(taken.id);
     this.#core.emit({ type: 'statement', id: taken.id });
+    // What one statement gives the right to say may have come before it.
+    if (this.#refused) this.#core.send(sender, this.digest(), nowMs);
+    this.#refused = false;
   }
 
   // --- hosts that are out -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import { Disk, idOf, makeRecord, SeededRng, sealerOf, verifier } from '../sim/ch
 const idOfBytes = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
-/** Takes anything but what begins with 0xff. */
+/** Takes anything but what begins with 0xff, and what begins with 0xfe only after some 0xfd. */
 class Store implements StatementStore {
   /** By id; bounded by the test. */
   readonly held = new Map<string, Uint8Array>();
@@ -23,7 +23,7 @@ class Store implements StatementStore {
     return this.held.get(id) ?? null;
   }
   missing(from: string, to: string, there: ReadonlySet<string>): readonly string[] {
-    return this.ids().filter((id) => id >= from && id <= to && !there.has(id));
+    return [...this.held.keys()].filter((id) => id >= from && id <= to && !there.has(id));
   }
   knows(id: string): boolean {
     return this.held.has(id);
@@ -33,6 +33,7 @@ class Store implements StatementStore {
   }
   receive(bytes: Uint8Array): 'refused' | { readonly id: string } {
     if (bytes[0] === 0xff) return 'refused';
+    if (bytes[0] === 0xfe && ![...this.held.values()].some(([kind]) => kind === 0xfd)) return 'refused';
     this.held.set(idOfBytes(bytes), bytes);
     return { id: idOfBytes(bytes) };
   }
@@ -110,6 +111,19 @@ test('what the store refuses is neither kept nor passed on', () => {
   run(15_000);
   assert.equal(stores[1].held.size, 0);
   assert.ok(drops.includes('gossip'));
+});
+
+test('what was refused is asked for again as soon as what it stands on was taken', () => {
+  for (const order of [
+    [0xfe, 0xfd],
+    [0xfd, 0xfe],
+  ]) {
+    const { stores, swims, run, deliver, now } = pair();
+    run(5000);
+    for (const kind of order) stores[0].held.set(idOfBytes(new Uint8Array([kind])), new Uint8Array([kind]));
+    deliver(0, swims[0].compare(now(), idOf(1)));
+    assert.deepEqual(stores[1].ids(), stores[0].ids());
+  }
 });
 
 test('each message reads back as it was written, and a wrong body is refused', () => {
