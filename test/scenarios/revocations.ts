@@ -1,6 +1,7 @@
 /** Trust that is taken away while frames flow: from a host, from a token's hosts, and while the mesh is in two halves. */
 import type { RevokeRequest } from '../../agent/control/api-types.ts';
 import { delay } from '../../agent/lab/wait.ts';
+import { Mesh, type MeshOptions } from '../netns/mesh.ts';
 import { partition } from './faults.ts';
 import { must, type Scenario, type Values, type World } from './scenario.ts';
 import { monotonicMs, type Stream, type StreamReport } from './stream.ts';
@@ -79,36 +80,91 @@ const token: Scenario = {
   },
 };
 
+/**
+ * What hosts 1 and 2 revoke while they do not hear the others, and whom that puts out among these. Streams run from each of
+ * them to `to`, which stays, in its half.
+ */
+async function revokeApart(
+  world: World,
+  args: readonly string[],
+  { out, to }: { readonly out: readonly number[]; readonly to: number },
+): Promise<Values> {
+  const { mesh } = world;
+  const here = [0, 1];
+  const there = world.all().slice(here.length);
+  const streams = await Promise.all(out.map((i) => world.stream(i, to)));
+  await world.rules(partition(world, here, there));
+  const dead = async (at: number, of: number): Promise<boolean> =>
+    (await mesh.host(at).stateOf(mesh.host(of).name)) === 'dead';
+  await world.timed('a partition', 40_000, async () => (await dead(0, to)) && (await dead(to, 0)));
+  await mesh.host(0).weftOk(['revoke', ...args, '--yes']);
+  await delay(2000);
+  await world.rules('');
+  const openMs = monotonicMs();
+  await world.timed('a word between the halves', 40_000, async () => {
+    const seen = await Promise.all(here.map((i) => mesh.host(to).stateOf(mesh.host(i).name)));
+    return seen.includes('alive');
+  });
+  const healedMs = monotonicMs();
+  await world.timed('end of the revoked', 20_000, async () =>
+    out.every((i) => mesh.host(i).exitStatus === 4),
+  );
+  await delay(1000);
+  const { lastMs, arrived } = await lastOf(world, streams, healedMs);
+  const values = { 'halves met ms': healedMs - openMs, 'last frame ms': lastMs };
+  must(arrived > 500, 'the streams did not flow before', values);
+  must(lastMs <= HEALED_MS, 'too late', values);
+  const stay = world.all().filter((i) => !out.includes(i));
+  await world.timed('a whole mesh of the others', 20_000, () => world.isWhole(stay));
+  return values;
+}
+
 const apart: Scenario = {
   number: '30c',
   title: 'a host is revoked by the other half of a partition, while it sends inside its own half',
-  criterion: 'its last frame within 2 s of the first word between the halves; it ends with status 4',
+  criterion:
+    'its last frame within 2 s of the first word between the halves; it ends with status 4; the others are whole',
   mesh: { hosts: 4 },
   isFresh: true,
-  async run(world) {
-    const { mesh } = world;
-    const stream = await world.stream(3, 2);
-    await world.rules(partition(world, [0, 1], [2, 3]));
-    const dead = async (at: number, of: number): Promise<boolean> =>
-      (await mesh.host(at).stateOf(mesh.host(of).name)) === 'dead';
-    await world.timed('a partition', 40_000, async () => (await dead(0, 2)) && (await dead(2, 0)));
-    await mesh.host(0).weftOk(['revoke', 'node', mesh.host(3).name, '--yes']);
-    await delay(2000);
-    await world.rules('');
-    const openMs = monotonicMs();
-    await world.timed('a word between the halves', 40_000, async () => {
-      const seen = await Promise.all([0, 1].map((i) => mesh.host(2).stateOf(mesh.host(i).name)));
-      return seen.includes('alive');
-    });
-    const healedMs = monotonicMs();
-    await world.timed('end of the revoked', 20_000, async () => mesh.host(3).exitStatus === 4);
-    await delay(1000);
-    const { lastMs, arrived } = await lastOf(world, [stream], healedMs);
-    const values = { 'halves met ms': healedMs - openMs, 'last frame ms': lastMs };
-    must(arrived > 500, 'the stream did not flow before', values);
-    must(lastMs <= HEALED_MS, 'too late', values);
-    return values;
+  run: (world) => revokeApart(world, ['node', world.mesh.host(3).name], { out: [3], to: 2 }),
+};
+
+/** Host 3 admits hosts 4 and 5. */
+async function admittedByThird(options: MeshOptions): Promise<Mesh> {
+  const mesh = await Mesh.underlay(options);
+  try {
+    await mesh.init();
+    await mesh.join(mesh.hosts.slice(1, 3));
+    await mesh.converged();
+    const admitter = mesh.host(2).name;
+    await mesh.host(0).weftOk(['admitter', 'add', admitter]);
+    const file = await mesh.token(['--count', 'each', '--uses', '2', '--seed', admitter]);
+    for (const host of mesh.hosts.slice(3)) {
+      host.start(['up', '--token-file', file, '--name', host.name, '--underlay', host.node.address]);
+      await host.ready();
+    }
+    await mesh.converged();
+    return mesh;
+  } catch (error) {
+    await mesh.remove();
+    throw error;
+  }
+}
+
+const admitterApart: Scenario = {
+  number: '30d',
+  title:
+    'an admitter is revoked by the other half of a partition, with one of the two hosts that it let in; both send inside their own half',
+  criterion:
+    'their last frames within 2 s of the first word between the halves; they end with status 4; the others are whole, the host that was kept too',
+  mesh: { hosts: 5 },
+  begin: admittedByThird,
+  isFresh: true,
+  run(world) {
+    const [, , admitter, kept] = world.mesh.hosts.map(({ name }) => name);
+    const args = ['admitter', admitter ?? '', '--keep', kept ?? ''];
+    return revokeApart(world, args, { out: [2, 4], to: 3 });
   },
 };
 
-export const REVOCATIONS: readonly Scenario[] = [node, token, apart];
+export const REVOCATIONS: readonly Scenario[] = [node, token, apart, admitterApart];

@@ -21,6 +21,8 @@ export interface Scenario {
   readonly mesh: MeshOptions;
   /** Of the long form, if that is another. */
   readonly longMesh?: MeshOptions;
+  /** How its mesh comes to be, if not by one token for all. */
+  readonly begin?: (options: MeshOptions) => Promise<Mesh>;
   /** Each run needs a mesh of its own, because hosts are put out for good. */
   readonly isFresh?: boolean;
   /** Once, before the first run. */
@@ -56,8 +58,11 @@ export class World {
     this.form = form;
   }
 
-  static async start({ mesh: usual, longMesh = usual }: Scenario, form: Form): Promise<World> {
-    const mesh = await Mesh.start(form === 'long' ? longMesh : usual);
+  static async start(
+    { mesh: usual, longMesh = usual, begin = Mesh.start }: Scenario,
+    form: Form,
+  ): Promise<World> {
+    const mesh = await begin(form === 'long' ? longMesh : usual);
     const world = new World(mesh, form);
     try {
       world.addresses = await Promise.all(mesh.hosts.map(overlayOf));
