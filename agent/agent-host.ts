@@ -4,14 +4,13 @@
  *
  *   state and keys -> sockets -> TAP -> workers -> sessions -> gossip -> control socket, metrics
  */
-import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import { useIpsecMb } from 'tun-tap';
 import type { GossipNode } from '../gossip/index.ts';
 import { announce, EQUIVOCATION, OWN_EQUIVOCATION, watchEvents } from './agent-announce.ts';
 import { Captures } from './agent-capture.ts';
 import { Certificates } from './agent-certificates.ts';
 import { followNames, readContacts } from './agent-contacts.ts';
+import { openDataPath } from './agent-frames.ts';
 import { startGossip } from './agent-gossip.ts';
 import { LateWrites } from './agent-late.ts';
 import { leaveForGood } from './agent-leave.ts';
@@ -19,7 +18,7 @@ import { Mesh } from './agent-mesh.ts';
 import { metricsSource } from './agent-metrics.ts';
 import { needsRebuild, placeOf } from './agent-mode.ts';
 import { introduce } from './agent-neighbour.ts';
-import { offloads, watchOffloads } from './agent-offloads.ts';
+import { offloads } from './agent-offloads.ts';
 import { Paths } from './agent-path.ts';
 import { nextCounters, saveReplays } from './agent-persist.ts';
 import { Pings } from './agent-ping.ts';
@@ -41,9 +40,7 @@ import { EventRing } from './control/event-ring.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
 import { SocketGate } from './control/socket-gate.ts';
-import { DataPlane } from './datapath/data-plane.ts';
 import type { SpareWorkers } from './datapath/spare-workers.ts';
-import { workerLayout } from './datapath/worker-layout.ts';
 import { WeftError } from './errors.ts';
 import { derivedMac } from './identity/derived-mac.ts';
 import { readCounters, readIdentity, writeCounters } from './identity/node-identity.ts';
@@ -53,10 +50,7 @@ import { toHex } from './identity/sodium.ts';
 import { STATE_FILE, type StateDir } from './identity/state-dir.ts';
 import { GossipTrust } from './peer/gossip-trust.ts';
 import { PeerTable } from './peer/peer-table.ts';
-import { openUnderlay, PLAIN_PORT } from './peer/underlay.ts';
 import { VtepBook } from './peer/vtep-book.ts';
-import { superFrameBytes } from './segment/mtu.ts';
-import { openTapDevice } from './segment/tap-device.ts';
 import { MAX_CONTROL_BODY } from './session/control.ts';
 
 const REPLAY_SAVE_MS = 60_000;
@@ -178,55 +172,22 @@ export class Agent {
     const { segment, closed } = placeOf(rule, config, state);
     const listen = listenEndpoint(config, readContacts(state)[0]?.address.ip);
     const counters = nextCounters(state);
-    const sealed = segment.mode === 'sealed';
-
-    const aesMissing = useIpsecMb(config.offload.aes === 'on').missing ?? null;
-    const layout = workerLayout(config.workers, availableParallelism());
-    const underlay = openUnderlay({
-      listen,
-      pairs: layout.pairs,
-      join: config.offload.gro === 'on',
-      plainPort: sealed ? null : PLAIN_PORT[segment.encap],
-      sendPorts: config.udp.sendPorts,
-      receiveBufferBytes: config.udp.receiveBufferBytes,
-      sendBufferBytes: config.udp.sendBufferBytes,
-    });
-    this.#onStop('sockets', () => underlay.close());
 
     const own = identity.cert.addresses.find((a) => a.vni === segment.vni);
     const address = own === undefined ? null : formatPrefix(own.prefix);
     const mac = derivedMac(identity.cert.nodeId, segment.vni);
-    const tap = await openTapDevice({
-      name: config.tap,
+    const { layout, underlay, tap, dataPlane, offloadParts } = await openDataPath({
+      config,
+      segment,
+      listen,
       mac,
-      mtuBytes: segment.mtuBytes,
       address,
-      queues: layout.pairs,
-      tso: config.offload.tso === 'on',
-      uso: config.offload.uso === 'on',
-      superFrameBytes: superFrameBytes(segment.mtuBytes, segment.mode),
-    });
-    this.#onStop('TAP', () => tap.close());
-
-    const dataPlane = await DataPlane.start({
-      single: layout.single,
-      tapFds: tap.fds,
-      sealedFds: underlay.sealedFds,
-      plainFds: underlay.plainFds,
-      sendFds: underlay.sendFds,
-      segmenting: underlay.segments && config.offload.gso === 'on',
-      joining: tap.superFrameErrno === 0 && config.offload.join === 'on',
-      fdb: config.fdb,
       spare,
       clock,
+      log,
+      onStop: (what, close) => this.#onStop(what, close),
       onFailure: (error) => this.requestStop(error),
     });
-    this.#onStop('workers', () => dataPlane.stop());
-    dataPlane.setSegment({ ...segment, ownMac: mac });
-    await dataPlane.selfTest();
-
-    const offloadParts = { wanted: config.offload, tap, underlay, dataPlane, aesMissing };
-    this.#onStop('offload watch', watchOffloads(offloadParts, clock, log));
 
     const events = new EventRing(clock);
     const peers = new PeerTable();

@@ -1,17 +1,14 @@
 /**
- * Where membership, sessions and the data path meet: a member that gossip found gets a slot and a session, a session's
- * keys go to the workers, what the workers hand up goes to the sessions. Part of the composition root; decides nothing
- * about trust (identity), liveness (gossip, session) or frames (datapath).
+ * Where membership, sessions and the data path meet: a member that gossip found gets a slot and a session, and what the
+ * workers hand up goes to the sessions; what these want done is done in agent-outputs.ts. Part of the composition root;
+ * decides nothing about trust (identity), liveness (gossip, session) or frames (datapath).
  */
-import type { Logger } from 'pino';
-import { KIND, sendDatagram } from 'tun-tap';
+import { KIND } from 'tun-tap';
 import { type GossipNode, type Member, Pace } from '../gossip/index.ts';
-import { Agreement, type TransmitKeyOutput } from './agent-agreement.ts';
+import { Agreement } from './agent-agreement.ts';
 import { Forward, type JoinAsk } from './agent-forward.ts';
-import type { Paths } from './agent-path.ts';
-import type { Pings } from './agent-ping.ts';
-import { type Clock, systemRng } from './clock.ts';
-import type { DataPlane } from './datapath/data-plane.ts';
+import { type NewPeerOutput, type OutputParts, Outputs } from './agent-outputs.ts';
+import { systemRng } from './clock.ts';
 import type { ControlMessage } from './datapath/data-plane-types.ts';
 import { SIGHTED } from './datapath/ring.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -19,42 +16,24 @@ import { derivedMac } from './identity/derived-mac.ts';
 import { CAP, type ReadNodeCert } from './identity/node-cert.ts';
 import { parseNodeState } from './identity/node-state.ts';
 import type { SegmentRule } from './identity/policy.ts';
-import { isPolicyQuestion } from './identity/policy-question.ts';
 import { formatPrefix } from './identity/prefix.ts';
 import type { GossipTrust } from './peer/gossip-trust.ts';
-import type { MemberPeer, PeerTable } from './peer/peer-table.ts';
+import type { MemberPeer } from './peer/peer-table.ts';
 import { PLAIN_PORT } from './peer/underlay.ts';
-import type { SessionManager } from './session/session-manager.ts';
-import type { LocalFacts, SessionOutput } from './session/types.ts';
+import type { LocalFacts } from './session/types.ts';
 
-export interface MeshParts {
+export interface MeshParts extends OutputParts {
   readonly meshId: Uint8Array;
-  readonly segment: SegmentRule;
   readonly trust: GossipTrust;
-  readonly sessions: SessionManager;
-  readonly dataPlane: DataPlane;
-  readonly peers: PeerTable;
-  readonly sealedFd: number;
-  readonly paths: Paths;
-  readonly pings: Pings;
-  readonly clock: Clock;
-  readonly log: Logger;
   /** Answers a host that asks to join; null when another host counts its token. */
   readonly admit: (ask: JoinAsk) => Uint8Array | null;
-  /** A peer can be reached from now on. */
-  readonly onUp: (id: string, address: string | null) => void;
   readonly selfName: string;
   /** What this host knows of policy and revocations now. */
   readonly facts: () => LocalFacts;
   /** The keys that may have signed a token. */
   readonly roots: () => readonly Uint8Array[];
-  /** The answer to a joining host that asks for policies. */
-  readonly onPolicyQuestion: (question: Uint8Array) => Uint8Array;
   /** Whether a member's certificate gives the right to admit. */
   readonly mayAdmit: (cert: ReadNodeCert) => boolean;
-  /** A member's message about certificates; false when it is about something else. */
-  readonly onMessage: (from: string, isReply: boolean, body: Uint8Array) => boolean;
-  readonly onHandshake: (result: 'ok' | 'timeout' | 'refused', durationSec: number) => void;
 }
 
 const TICK_MS = 50;
@@ -67,12 +46,6 @@ const HEARD_MS = 1000;
 /** A doubted member whose session was silent for so long is out of use. */
 const SUSPEND_AFTER_MS = 2000;
 
-/** What the agent says of this host's sealed traffic besides data. */
-export interface ControlTraffic {
-  txPackets: number;
-  txBytes: number;
-}
-
 export class Mesh {
   readonly #p: MeshParts;
   readonly #forward: Forward;
@@ -81,10 +54,7 @@ export class Mesh {
   #nextActivityMs = 0;
   #gossip: GossipNode | null = null;
   #cancel: (() => void)[] = [];
-  readonly sent: { readonly control: ControlTraffic; readonly handshake: ControlTraffic } = {
-    control: { txPackets: 0, txBytes: 0 },
-    handshake: { txPackets: 0, txBytes: 0 },
-  };
+  readonly #outputs: Outputs;
 
   constructor(parts: MeshParts) {
     this.#p = parts;
@@ -97,7 +67,7 @@ export class Mesh {
         return member === undefined ? null : parseNodeState(member.record.bytes, meshId);
       },
       compare: (id) => this.#gossip?.compare(id),
-      install: (key) => this.#installTransmit(key),
+      install: (key) => this.#outputs.installTransmit(key),
     });
     this.#pace = new Pace(clock, { fastMs: TICK_MS, slowMs: IDLE_TICK_MS, run: () => this.#tick() });
     this.#forward = new Forward({
@@ -105,16 +75,28 @@ export class Mesh {
       admitters: () => this.admitters(),
       nameOf: (id) => this.#certOf(id)?.name ?? `host ${id.slice(0, 8)}`,
       tell: (id, reply, body) => this.tell(id, reply, body),
-      answer: (joinId, reply) => this.#carryOut(sessions.reply(clock.monotonicMs(), joinId, reply)),
+      answer: (joinId, reply) => this.#outputs.carryOut(sessions.reply(clock.monotonicMs(), joinId, reply)),
       decide: admit,
     });
+    this.#outputs = new Outputs(parts, {
+      agreement: this.#agreement,
+      forward: this.#forward,
+      compare: (id) => this.#gossip?.compare(id),
+      judge: (peer, nowMs) => this.#judge(peer, nowMs),
+      newPeer: (output) => this.#newPeer(output),
+    });
+  }
+
+  /** What the agent says of this host's sealed traffic besides data. */
+  get sent(): Outputs['sent'] {
+    return this.#outputs.sent;
   }
 
   /** @returns whether something is under way that a tick moves on */
   #tick(): boolean {
     const { sessions, clock } = this.#p;
     const now = clock.monotonicMs();
-    this.#carryOut(sessions.tick(now));
+    this.#outputs.carryOut(sessions.tick(now));
     this.#forward.tick(now);
     if (now >= this.#nextActivityMs) {
       this.#nextActivityMs = now + ACTIVITY_MS;
@@ -144,14 +126,14 @@ export class Mesh {
   /** Policy names another cipher: everybody handshakes anew. */
   setSuite(suite: SegmentRule['suite']): void {
     const { sessions, clock } = this.#p;
-    this.#carryOut(sessions.setSuite(clock.monotonicMs(), suite));
+    this.#outputs.carryOut(sessions.setSuite(clock.monotonicMs(), suite));
     this.#pace.hurry();
   }
 
   /** One message to a member inside its session. */
   tell(id: string, isReply: boolean, body: Uint8Array): void {
     const { sessions, clock } = this.#p;
-    this.#carryOut(sessions.tell(clock.monotonicMs(), id, isReply, body));
+    this.#outputs.carryOut(sessions.tell(clock.monotonicMs(), id, isReply, body));
   }
 
   /** Begins to act on what gossip finds and workers hand up. */
@@ -279,12 +261,12 @@ export class Mesh {
     const { sessions, dataPlane, log } = this.#p;
     const member = this.#gossip?.swim.member(peer.id);
     const doubted = member?.state === 'suspect' || member?.state === 'dead';
-    if (doubted && peer.state === 'up') this.#carryOut(sessions.ask(nowMs, peer.id));
+    if (doubted && peer.state === 'up') this.#outputs.carryOut(sessions.ask(nowMs, peer.id));
     const askedAtMs = member?.state === 'suspect' ? member.stateSinceMs : Number.NEGATIVE_INFINITY;
     const silentMs = nowMs - Math.max(askedAtMs, sessions.heardAtMs(peer.id));
     const suspended = doubted && silentMs >= SUSPEND_AFTER_MS;
-    if (suspended === dataPlane.isSuspended(peer.slot)) return;
-    dataPlane.setSuspended(peer.slot, suspended);
+    if (suspended === dataPlane.switches.isSuspended(peer.slot)) return;
+    dataPlane.switches.setSuspended(peer.slot, suspended);
     log.info({ peer: peer.name, suspended }, suspended ? 'nobody hears it' : 'heard again');
   }
 
@@ -303,7 +285,7 @@ export class Mesh {
       peer.reason = 'handshake under way';
     }
     const { id, endpoint } = peer;
-    this.#carryOut(
+    this.#outputs.carryOut(
       sessions.connect(clock.monotonicMs(), { id, dhPk: cert.dhPk, signPk: cert.signPk, endpoint }),
     );
     this.#pace.hurry();
@@ -315,7 +297,7 @@ export class Mesh {
     peers.remove(peer);
     this.#p.trust.forgetKeys(peer.id);
     this.#agreement.forget(peer.id);
-    this.#carryOut(sessions.forget(clock.monotonicMs(), peer.id));
+    this.#outputs.carryOut(sessions.forget(clock.monotonicMs(), peer.id));
     log.info({ peer: peer.name, why }, 'peer gone');
     await dataPlane.removeMember(peer.slot);
     peers.release(peer.slot);
@@ -326,12 +308,13 @@ export class Mesh {
   #control(m: ControlMessage): void {
     const { sessions, clock } = this.#p;
     const now = clock.monotonicMs();
-    if (m.kind === SIGHTED) return this.#carryOut(sessions.sighted(now, m.index, m.from, m.wireBytes));
+    if (m.kind === SIGHTED)
+      return this.#outputs.carryOut(sessions.sighted(now, m.index, m.from, m.wireBytes));
     const outputs =
       m.kind === KIND.CONTROL
         ? sessions.control(now, m.index, m.counter, m.bytes, m.wireBytes, m.from, m.fromListener)
         : sessions.datagram(now, m.kind, m.bytes, m.from, m.wireBytes);
-    this.#carryOut(outputs);
+    this.#outputs.carryOut(outputs);
     if (m.kind !== KIND.CONTROL) this.#pace.hurry();
   }
 
@@ -347,61 +330,11 @@ export class Mesh {
         lastRxMs: c.lastRxMs === 0 ? null : c.lastRxMs + offset,
         nextCounter: c.nextCounter,
       };
-      this.#carryOut(sessions.activity(now, peer.id, activity));
+      this.#outputs.carryOut(sessions.activity(now, peer.id, activity));
       if (now - sessions.heardAtMs(peer.id) < HEARD_MS) this.#gossip?.swim.heard(peer.id);
       this.#judge(peer, now);
-      if (dataPlane.takeWanted(peer.slot) && peer.state === 'down') this.reachable(peer.id);
+      if (dataPlane.switches.takeWanted(peer.slot) && peer.state === 'down') this.reachable(peer.id);
     }
-  }
-
-  #send(to: Endpoint, bytes: Uint8Array): void {
-    const error = sendDatagram(this.#p.sealedFd, bytes, to.ip, to.port);
-    const traffic = bytes[0] === 4 ? this.sent.control : this.sent.handshake;
-    if (error === 0) {
-      traffic.txPackets += 1;
-      traffic.txBytes += bytes.length;
-    } else {
-      this.#p.dataPlane.drop('transmit', 'unreachable');
-    }
-  }
-
-  #carryOut(outputs: readonly SessionOutput[]): void {
-    for (const output of outputs) this.#one(output);
-  }
-
-  #one(o: SessionOutput): void {
-    const { dataPlane, peers, clock, log } = this.#p;
-    switch (o.kind) {
-      case 'send':
-        return this.#send(o.to, o.bytes);
-      case 'installReceive': {
-        const slot = o.peer === null ? -1 : (peers.byId(o.peer)?.slot ?? -1);
-        const done = dataPlane.installReceive({ ...o, slot });
-        o.laneKeys.fill(0);
-        void done.then(
-          () => this.#carryOut(this.#p.sessions.installed(clock.monotonicMs(), o.token)),
-          (error) => log.warn({ error: String(error) }, 'a receive key was not installed'),
-        );
-        return;
-      }
-      case 'removeReceive':
-        void dataPlane.removeReceive(o.index);
-        return;
-      case 'installTransmit':
-        return this.#agreement.take(o);
-      default:
-        return this.#event(o);
-    }
-  }
-
-  #installTransmit(o: TransmitKeyOutput): void {
-    const { dataPlane, peers } = this.#p;
-    const peer = peers.byId(o.peer);
-    if (peer !== undefined) {
-      void dataPlane.setEndpoint(peer.slot, peer.endpoint);
-      void dataPlane.installTransmit({ ...o, slot: peer.slot });
-    }
-    o.key.fill(0);
   }
 
   /** What this host knows of policy and revocations has changed. */
@@ -409,86 +342,13 @@ export class Mesh {
     this.#agreement.look();
   }
 
-  /** Outputs that say what happened rather than what to install. */
-  #event(
-    o: Exclude<SessionOutput, { kind: 'send' | 'installReceive' | 'removeReceive' | 'installTransmit' }>,
-  ): void {
-    const { dataPlane, peers, clock, log } = this.#p;
-    const peer = 'peer' in o ? peers.byId(o.peer) : undefined;
-    switch (o.kind) {
-      case 'clearTransmit':
-        this.#agreement.drop(o.peer);
-        if (peer !== undefined && this.#p.segment.mode === 'sealed') void dataPlane.clearTransmit(peer.slot);
-        return;
-      case 'newPeer':
-        return this.#newPeer(o);
-      case 'up':
-        if (peer === undefined) return;
-        if (peer.state !== 'up') {
-          log.info({ peer: peer.name, endpoint: peer.endpoint }, 'peer up');
-          this.#gossip?.compare(peer.id);
-        }
-        peer.state = 'up';
-        peer.reason = null;
-        this.#p.paths.up(peer);
-        this.#p.onUp(peer.id, peer.address);
-        return this.#judge(peer, clock.monotonicMs());
-      case 'down':
-        if (peer === undefined) return;
-        log.info({ peer: peer.name, reason: o.reason }, 'peer down');
-        peer.state = 'down';
-        peer.reason = o.reason;
-        this.#judge(peer, clock.monotonicMs());
-        return this.#p.paths.down(peer);
-      case 'handshakeDone':
-        this.#p.onHandshake(o.result, o.durationMs / 1000);
-        if (o.result === 'ok' && peer !== undefined) {
-          peer.lastHandshakeAtMs = clock.monotonicMs();
-          peer.lastHandshakeWallMs = clock.wallMs();
-        } else if (peer !== undefined && peer.state !== 'up') {
-          peer.reason = o.reason ?? o.result;
-        }
-        return;
-      case 'moved':
-        if (peer === undefined) return;
-        peer.endpoint = o.endpoint;
-        void dataPlane.setEndpoint(peer.slot, o.endpoint);
-        return this.#p.paths.moved(peer, o.endpoint);
-      case 'pathProbeAcked':
-        if (!this.#p.pings.acked(o.probe) && peer !== undefined) this.#p.paths.acked(peer, o.probe);
-        return;
-      case 'rtt':
-        if (peer === undefined) return;
-        peer.rttMs = o.ms;
-        peer.probeLoss = o.loss;
-        peer.seenAs = o.seenAs;
-        return;
-      case 'joinRequest':
-        if (isPolicyQuestion(o.body)) {
-          const answer = this.#p.onPolicyQuestion(o.body);
-          return this.#carryOut(this.#p.sessions.reply(clock.monotonicMs(), o.joinId, answer));
-        }
-        return this.#forward.joinRequest(o.joinId, { ...o, request: o.body, fromIp: o.from.ip });
-      case 'message':
-        if (!this.#p.onMessage(o.peer, o.reply, o.body)) this.#forward.message(o.peer, o.reply, o.body);
-        return;
-      case 'drop':
-        // A datagram of an unknown index was counted by the worker that received it.
-        if (o.reason !== 'unknown_index') dataPlane.drop('receive', o.reason);
-        return;
-      case 'joinReply':
-      case 'joinFailed':
-        return;
-    }
-  }
-
   /** A certified member that gossip has not told of yet began a handshake. */
-  #newPeer(o: Extract<SessionOutput, { kind: 'newPeer' }>): void {
+  #newPeer(o: NewPeerOutput): void {
     const { trust, sessions, clock } = this.#p;
     const credential = Buffer.concat(o.certificates);
     const cert = trust.certOf(new Uint8Array(credential));
     if (cert === null || !cert.vnis.includes(this.#p.segment.vni)) {
-      this.#carryOut(sessions.forget(clock.monotonicMs(), o.peer));
+      this.#outputs.carryOut(sessions.forget(clock.monotonicMs(), o.peer));
       return;
     }
     // The slot is taken at once; what the workers need follows in order on the same ports.

@@ -186,9 +186,9 @@ export class Paths {
       sent: this.#ended.sent + path.mtu.counters.sent,
       lost: this.#ended.lost + path.mtu.counters.lost,
     };
-    this.#p.dataPlane.setPacketLimit(peer.slot, 0);
-    this.#p.dataPlane.setRuns(peer.slot, true);
-    this.#p.dataPlane.setSpread(peer.slot, false);
+    this.#p.dataPlane.switches.setPacketLimit(peer.slot, 0);
+    this.#p.dataPlane.switches.setRuns(peer.slot, true);
+    this.#p.dataPlane.switches.setSpread(peer.slot, false);
   }
 
   acked(peer: MemberPeer, probe: string): void {
@@ -290,8 +290,8 @@ export class Paths {
 
   #watch(peer: MemberPeer, path: Watched, nowMs: number, isLook: boolean): boolean {
     const { mtu } = path;
-    const refused = this.#p.dataPlane.takeTooBig(peer.slot);
-    const txMs = this.#p.dataPlane.lastTxMs(peer.slot);
+    const refused = this.#p.dataPlane.switches.takeTooBig(peer.slot);
+    const txMs = this.#p.dataPlane.switches.lastTxMs(peer.slot);
     const isStill = !path.isActive && txMs === path.watchedTxMs;
     const isLookDue = isLook && (!isStill || nowMs - path.lookedAtMs >= REST_INTERFACE_MS);
     if (isStill && !refused && !isLookDue && nowMs - path.watchedAtMs < REST_MS) return false;
@@ -317,10 +317,10 @@ export class Paths {
     const { dataPlane } = this.#p;
     // The workers' clock in ours.
     const offsetMs = nowMs - dataPlane.nowMs();
-    const bigAtMs = dataPlane.lastBigTxMs(peer.slot);
+    const bigAtMs = dataPlane.switches.lastBigTxMs(peer.slot);
     const lastBigMs = bigAtMs === 0 ? null : bigAtMs + offsetMs;
     for (const wanted of path.mtu.tick(nowMs, lastBigMs)) this.#send(peer, path, nowMs, wanted);
-    const txAtMs = dataPlane.lastTxMs(peer.slot);
+    const txAtMs = dataPlane.switches.lastTxMs(peer.slot);
     const lastTxMs = txAtMs === 0 ? null : txAtMs + offsetMs;
     for (const position of path.ports.tick(nowMs, lastTxMs)) this.#sendFrom(peer, path, nowMs, position);
     return lastBigMs !== null && nowMs - lastBigMs <= BIG_ACTIVE_MS;
@@ -377,12 +377,12 @@ export class Paths {
     const pathBytes = path.mtu.bytes;
     if (path.ports.usable !== path.spread) {
       path.spread = path.ports.usable;
-      dataPlane.setSpread(peer.slot, path.spread);
+      dataPlane.switches.setSpread(peer.slot, path.spread);
       log.debug({ peer: peer.name, spread: path.spread }, 'frames leave from the pool of sending ports');
     }
     if (path.mtu.runs !== path.runs) {
       path.runs = path.mtu.runs;
-      dataPlane.setRuns(peer.slot, path.runs);
+      dataPlane.switches.setRuns(peer.slot, path.runs);
       log.debug({ peer: peer.name, runs: path.runs }, 'datagrams leave several in one message');
     }
     const fits =
@@ -390,7 +390,7 @@ export class Paths {
     const limitBytes = fits >= tapMtuBytes ? 0 : fits;
     if (limitBytes === path.limitBytes) return;
     path.limitBytes = limitBytes;
-    dataPlane.setPacketLimit(peer.slot, limitBytes);
+    dataPlane.switches.setPacketLimit(peer.slot, limitBytes);
     log.debug({ peer: peer.name, pathBytes, packetBytes: fits }, 'path MTU');
   }
 }

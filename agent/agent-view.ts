@@ -295,7 +295,7 @@ export class LiveView implements AgentView {
       frozen: e.frozenForSec > 0,
       frozenMs: e.frozenForSec > 0 ? e.frozenForSec * 1000 : null,
       rival: e.frozenForSec > 0 ? nameOf(e.rival) : null,
-      suspended: peer !== null && dataPlane.isSuspended(e.port),
+      suspended: peer !== null && dataPlane.switches.isSuspended(e.port),
     });
     // One that is frozen here is shown once, with what the other table knows of it.
     const keptHere = new Set(

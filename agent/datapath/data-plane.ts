@@ -24,14 +24,14 @@ import { DROP_COUNT, DROP_TABLE, dropByLabel } from './drop.ts';
 import { createFdbCopy, createFdbMemory, Fdb, type FdbEntry, type FdbMemory, ONE_PORT } from './fdb.ts';
 import { duplicateRule } from './fdb-moves.ts';
 import { floodTo } from './flood-list.ts';
-import { newestMs, readPeerCounters } from './peer-counters.ts';
+import { readPeerCounters } from './peer-counters.ts';
+import { PeerSwitches } from './peer-switches.ts';
 import { createRing, type RingMemory, RingReader } from './ring.ts';
 import {
   createSharedTables,
   HERE_SLOT,
   MAX_SEGMENTS,
   MAX_SLOTS,
-  P,
   PEER_BRIDGE,
   PEER_COUNTER_STRIDE,
   PEER_PLAIN,
@@ -94,6 +94,8 @@ export class DataPlane {
   /** VTEP addresses installed, by slot; bounded by MAX_SLOTS. */
   readonly #vteps = new Map<number, { segment: number; address: number[] }>();
   readonly #tunnels = new TunnelBook();
+  /** What the workers do for a peer, and what they say of it. */
+  readonly switches: PeerSwitches;
   #cancel: (() => void)[] = [];
   #stopping = false;
   /** The TAP queues of the pairs beyond the first get frames. */
@@ -106,6 +108,7 @@ export class DataPlane {
   private constructor(options: DataPlaneOptions) {
     this.#options = options;
     this.#tables = createSharedTables(options.tapFds.length * 2);
+    this.switches = new PeerSwitches(this.#tables, options.tapFds.length);
     this.#localMemory = createFdbMemory(LOCAL_LIMIT, 1);
     this.#remoteMemory = createFdbMemory(options.fdb.limit, MAX_SLOTS + 1);
     const { local, remote } = this.#fdbs(this.#localMemory, this.#remoteMemory);
@@ -294,7 +297,7 @@ export class DataPlane {
       await this.setEndpoint(slot, member.plain);
       await this.#pool.broadcast({ op: 'setVtep', segment: first, address, slot }, 'receive');
     }
-    for (const segment of segments) floodTo(t, segment, slot, !this.isSuspended(slot));
+    for (const segment of segments) floodTo(t, segment, slot, !this.switches.isSuspended(slot));
     return pinned;
   }
 
@@ -310,11 +313,7 @@ export class DataPlane {
     for (let segment = 0; segment < MAX_SEGMENTS; segment++) floodTo(this.#tables, segment, slot, false);
     this.#tables.peerFlags[slot] = 0;
     this.#tables.peerSegments[slot] = 0;
-    this.setPacketLimit(slot, 0);
-    this.setRuns(slot, true);
-    this.setSpread(slot, false);
-    Atomics.store(this.#tables.peerSuspended, slot, 0);
-    this.flushPeer(slot);
+    this.switches.reset(slot);
     await this.#forgetVtep(slot);
     await this.clearTransmit(slot);
     await this.#pool.broadcast({ op: 'sweep' });
@@ -322,60 +321,6 @@ export class DataPlane {
       const at = (row * MAX_SLOTS + slot) * PEER_COUNTER_STRIDE;
       this.#tables.peerCounters.fill(0, at, at + PEER_COUNTER_STRIDE);
     }
-  }
-
-  /**
-   * Takes a silent member off the flood lists and its addresses out of use, or puts all of it back: nothing is forgotten.
-   * A frame that wants it is told by takeWanted.
-   */
-  setSuspended(slot: number, on: boolean): void {
-    const bits = this.#tables.peerSegments[slot]!;
-    Atomics.store(this.#tables.peerSuspended, slot, on ? 1 : 0);
-    for (let i = 0; i < MAX_SEGMENTS; i++) if ((bits & (1 << i)) !== 0) floodTo(this.#tables, i, slot, !on);
-  }
-
-  isSuspended(slot: number): boolean {
-    return this.#tables.peerSuspended[slot] !== 0;
-  }
-
-  /** Forgets every address learned behind a peer, in every thread, at once. */
-  flushPeer(slot: number): void {
-    Atomics.add(this.#tables.peerGeneration, slot, 1);
-  }
-
-  /** True once after a frame wanted a peer that has no session or is suspended. */
-  takeWanted(slot: number): boolean {
-    return Atomics.exchange(this.#tables.peerWanted, slot, 0) !== 0;
-  }
-
-  /** Largest inner IP packet for a peer, in bytes; 0: the segment's MTU. Takes effect with the next batch. */
-  setPacketLimit(slot: number, bytes: number): void {
-    Atomics.store(this.#tables.peerPacketLimit, slot, bytes);
-  }
-
-  /** Whether frames to a peer may leave from the pool of sending ports. */
-  setSpread(slot: number, on: boolean): void {
-    Atomics.store(this.#tables.peerSpread, slot, on ? 1 : 0);
-  }
-
-  /** Whether datagrams to a peer may leave several in one message (UDP_SEGMENT). */
-  setRuns(slot: number, on: boolean): void {
-    Atomics.store(this.#tables.peerSingly, slot, on ? 0 : 1);
-  }
-
-  /** True once after the kernel refused a frame to a peer as larger than the underlay interface's MTU. */
-  takeTooBig(slot: number): boolean {
-    return Atomics.exchange(this.#tables.peerTooBig, slot, 0) !== 0;
-  }
-
-  /** When a frame last made, or would have made, an outer IP packet above BIG_PACKET_BYTES, in `nowMs`; 0 never. */
-  lastBigTxMs(slot: number): number {
-    return newestMs(this.#tables, 'transmit', this.pairs, slot, P.BIG_MS);
-  }
-
-  /** When a frame last went to a peer, in `nowMs`; 0 never. */
-  lastTxMs(slot: number): number {
-    return newestMs(this.#tables, 'transmit', this.pairs, slot, P.LAST_MS);
   }
 
   /** The workers' clock, in milliseconds. */
