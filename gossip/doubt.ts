@@ -119,15 +119,16 @@ export class Doubt {
   #expire(nowMs: number): void {
     const { config: c, roster, own } = this.#core;
     const isMany = (voterClass: string): boolean => roster.isHalf(voterClass, own.voterClass);
-    const n = roster.hereCount();
-    const { minMs, maxMs } = suspicionBounds(c.suspicionMult, c.suspicionMaxMult, n, c.probeIntervalMs);
-    const expected = expectedConfirmations(c.suspicionMult, n);
     for (const m of this.#suspects) {
       const { suspicion } = m;
       if (suspicion === null) {
         this.#suspects.delete(m);
         continue;
       }
+      // As it is now: whoever was declared dead a moment ago is not here any more.
+      const n = roster.hereCount();
+      const { minMs, maxMs } = suspicionBounds(c.suspicionMult, c.suspicionMaxMult, n, c.probeIntervalMs);
+      const expected = expectedConfirmations(c.suspicionMult, n);
       const votes = suspicion.votes(isMany);
       const leftMs = suspicion.startedAtMs + suspicionMs(expected, votes - 1, minMs, maxMs) - nowMs;
       if (leftMs > LAST_WORD_MS || this.#hasData(m, nowMs)) continue;

@@ -109,20 +109,11 @@ export class Invariants {
     this.deaths += 1;
     if (this.#world.host(subject).swim !== null) this.falseDeaths += 1;
     const accusers = this.#votes(host, subject, incarnation);
-    const { alive, suspect } = host.swim!.stats().members;
     const c = DEFAULT_CONFIG;
-    const { minMs, maxMs } = suspicionBounds(
-      c.suspicionMult,
-      c.suspicionMaxMult,
-      alive + suspect,
-      c.probeIntervalMs,
-    );
-    const leastMs = suspicionMs(
-      expectedConfirmations(c.suspicionMult, alive + suspect),
-      accusers - 1,
-      minMs,
-      maxMs,
-    );
+    const n = this.#hereTo(host).length;
+    const { minMs, maxMs } = suspicionBounds(c.suspicionMult, c.suspicionMaxMult, n, c.probeIntervalMs);
+    const expected = expectedConfirmations(c.suspicionMult, n);
+    const leastMs = suspicionMs(expected, accusers - 1, minMs, maxMs);
     if (accusers === 0 || doubtedForMs < leastMs - 1)
       throw new Breach(
         `${host.n} declared ${subject} dead after ${Math.round(doubtedForMs)} ms with ${accusers} accusers, not ${Math.round(leastMs)} ms`,
@@ -135,14 +126,24 @@ export class Invariants {
     const accusers = [...(this.#accusers.get(`${subject} ${incarnation}`) ?? [])];
     const classOf = (n: number): number => this.#world.host(n).disk.voterClass;
     if (!this.#world.hasClasses) return accusers.length;
-    // As it was before this death.
-    const isHere = (m: Member): boolean => m.state === 'alive' || m.state === 'suspect';
-    const others = (host.swim?.members() ?? []).filter((m) => isHere(m) || numberOf(m.id) === subject);
-    const here = [host.n, ...others.map((m) => numberOf(m.id))].map(classOf);
+    const here = this.#hereTo(host).map(classOf);
     const isFew = (c: number): boolean =>
       c !== OWN_CLASS && 2 * here.filter((other) => other === c).length < here.length;
     const classes = accusers.map(classOf);
     return classes.filter((c) => !isFew(c)).length + new Set(classes.filter(isFew)).size;
+  }
+
+  /**
+   * The observer and whom it took for here when it judged: one tick may declare several dead, one after the other, and all are
+   * dead by the time that the first is told of.
+   */
+  #hereTo(host: Host): number[] {
+    const stateOf = (m: Member): MemberState => {
+      const seen = this.#seen.get(`${host.n} ${numberOf(m.id)}`);
+      return seen?.life === host.life ? seen.state : m.state;
+    };
+    const others = (host.swim?.members() ?? []).filter((m) => ['alive', 'suspect'].includes(stateOf(m)));
+    return [host.n, ...others.map((m) => numberOf(m.id))];
   }
 
   #everySecond(): void {
