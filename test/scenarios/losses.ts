@@ -79,3 +79,34 @@ export function grown(before: Tally, after: Tally): string {
   });
   return more.length === 0 ? 'no counter moved' : more.join(', ');
 }
+
+/** What an agent's log says of its peers. */
+const OF_PEERS = ['peer up', 'peer down', 'peer gone', 'nobody hears it', 'heard again'];
+/** Lines that are named one by one, the first ones. */
+const MAX_SAID = 12;
+
+/** `2.1 s host1: peer down host2 (no answer)`: what the agents said of their peers since `sinceMs` (Unix time). */
+export function saidOfPeers(
+  hosts: readonly { readonly name: string; log(): string }[],
+  sinceMs: number,
+): string {
+  const said = hosts
+    .flatMap((host) =>
+      host
+        .log()
+        .split('\n')
+        .map((line) => ({ name: host.name, line })),
+    )
+    .flatMap(({ name, line }) => {
+      if (!line.startsWith('{')) return [];
+      const { time, msg, peer, reason = null, why = reason } = JSON.parse(line) as Record<string, unknown>;
+      const atMs = Number(new Date(String(time)));
+      if (atMs < sinceMs || !OF_PEERS.includes(String(msg))) return [];
+      return [{ atMs, text: `${name}: ${msg} ${peer}${why === null ? '' : ` (${why})`}` }];
+    })
+    .sort((a, b) => a.atMs - b.atMs);
+  return said
+    .slice(0, MAX_SAID)
+    .map(({ atMs, text }) => `${((atMs - sinceMs) / 1000).toFixed(1)} s ${text}`)
+    .join(', ');
+}

@@ -5,7 +5,7 @@
  */
 import { delay } from '../../agent/lab/wait.ts';
 import { Mesh, type MeshOptions, overlayOf } from '../netns/mesh.ts';
-import { gapsOf, grown, type Tally, tallyOf } from './losses.ts';
+import { gapsOf, grown, saidOfPeers, type Tally, tallyOf } from './losses.ts';
 import { monotonicMs, Stream, type StreamReport } from './stream.ts';
 
 /** `short` for the test run, `usual` for the table, `long` for a machine that has an evening: docs/RELIABILITY.md. */
@@ -43,12 +43,19 @@ export function must(holds: boolean, message: string, values: Values): void {
   if (!holds) throw new Broken(message, values);
 }
 
+interface Began {
+  readonly pps: number;
+  /** Unix time. */
+  readonly atMs: number;
+  readonly before: Tally;
+}
+
 export class World {
   readonly mesh: Mesh;
   readonly form: Form;
   addresses: string[] = [];
   /** Streams under way, and what had been dropped when they began; bounded by what one scenario starts. */
-  readonly #streams = new Map<Stream, { readonly pps: number; readonly before: Tally }>();
+  readonly #streams = new Map<Stream, Began>();
   /** What was lost in this run, and where; bounded by the streams of one run. */
   readonly notes: string[] = [];
   #port = 9300;
@@ -93,7 +100,7 @@ export class World {
     const target = { namespace: this.namespace(to), address: this.addresses[to] ?? '' };
     const before = await tallyOf(this.mesh);
     const stream = await Stream.start(this.namespace(from), target, { port, pps });
-    this.#streams.set(stream, { pps, before });
+    this.#streams.set(stream, { pps, atMs: Date.now(), before });
     return stream;
   }
 
@@ -101,8 +108,11 @@ export class World {
     const report = await stream.stop();
     const began = this.#streams.get(stream);
     this.#streams.delete(stream);
-    if (began !== undefined && report.lost > 0)
-      this.notes.push(`lost ${gapsOf(report, began.pps)}; ${grown(began.before, await tallyOf(this.mesh))}`);
+    if (began !== undefined && report.lost > 0) {
+      const counted = grown(began.before, await tallyOf(this.mesh));
+      const said = saidOfPeers(this.mesh.hosts, began.atMs);
+      this.notes.push(`lost ${gapsOf(report, began.pps)}; ${counted}${said === '' ? '' : `; ${said}`}`);
+    }
     return report;
   }
 
