@@ -60,7 +60,7 @@ function macroOf(text: string, name: string): number | null {
 /** Every value that the folder's files give the constant. */
 function actual({ folder, name }: Row): number[] {
   return sources([folder], ['.ts', '.c', '.h'])
-    .filter(({ path }) => !path.endsWith('.test.ts'))
+    .filter(({ path, text }) => !path.endsWith('.test.ts') && text.includes(name))
     .map(({ path, text }) => (path.endsWith('.ts') ? numberOf(text, name) : macroOf(text, name)))
     .filter((value) => value !== null);
 }
