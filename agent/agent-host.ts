@@ -35,7 +35,7 @@ import { Verdicts } from './agent-verdicts.ts';
 import { LiveView } from './agent-view.ts';
 import { type Clock, systemClock, systemRng } from './clock.ts';
 import type { Config } from './config/schema.ts';
-import type { AgentState, ReloadReport, RightsReport } from './control/api-types.ts';
+import type { AgentState, ReloadReport, StatusReport } from './control/api-types.ts';
 import { EventRing } from './control/event-ring.ts';
 import { Metrics } from './control/metrics.ts';
 import { ControlServer } from './control/server.ts';
@@ -59,6 +59,9 @@ const STOP_AFTER_LEAVE_MS = 200;
 const REBUILD_AFTER_MS = 50;
 /** Long enough for somebody who looks, and for a monitor that asks every few seconds. */
 const STOP_AFTER_REVOCATION_MS = 5000;
+
+/** What the process may do, and how it is weighed against others. */
+export type Standing = Pick<StatusReport, 'rights' | 'nice'>;
 
 export class Agent {
   readonly stopped: Promise<void>;
@@ -94,13 +97,13 @@ export class Agent {
     state: StateDir,
     log: Logger,
     reread: () => Config,
-    rights: RightsReport,
+    standing: Standing,
     manager: Manager,
     spare: SpareWorkers,
   ): Promise<Agent> {
     const agent = new Agent(log, manager);
     try {
-      await agent.#build(config, state, reread, rights, spare);
+      await agent.#build(config, state, reread, standing, spare);
       return agent;
     } catch (error) {
       await agent.#takeDown();
@@ -160,7 +163,7 @@ export class Agent {
     config: Config,
     state: StateDir,
     reread: () => Config,
-    rights: RightsReport,
+    standing: Standing,
     spare: SpareWorkers,
   ): Promise<void> {
     const live: Live = { config, valid: true, readAtMs: this.#clock.wallMs() };
@@ -406,7 +409,7 @@ export class Agent {
       offloads: () => offloads(offloadParts),
       workers: layout.single ? 'single' : layout.pairs,
       late,
-      rights,
+      ...standing,
       metrics: metricsSource({
         offloads: () => offloads(offloadParts),
         identity,

@@ -92,6 +92,7 @@ export interface ViewParts {
   readonly offloads: () => readonly OffloadReport[];
   readonly workers: StatusReport['workers'];
   readonly rights: StatusReport['rights'];
+  readonly nice: number;
   readonly metrics: () => MetricsSnapshot;
 }
 
@@ -141,6 +142,7 @@ export class LiveView implements AgentView {
       offloads: this.#p.offloads(),
       workers: this.#p.workers,
       rights: this.#p.rights,
+      nice: this.#p.nice,
       problems: this.health().reasons,
       warnings: [
         ...this.#p.paths.warnings,

@@ -8,6 +8,7 @@ import { writeContacts } from './agent-contacts.ts';
 import { Agent } from './agent-host.ts';
 import { join } from './agent-join.ts';
 import { listenEndpoint } from './agent-place.ts';
+import { takePriority } from './agent-priority.ts';
 import { giveUpRights } from './agent-rights.ts';
 import { takeManager } from './agent-service.ts';
 import { awaitPredecessor, isSuccessor, type Successor, startSuccessor } from './agent-successor.ts';
@@ -97,9 +98,10 @@ async function run(
 ): Promise<Successor | null> {
   // Its default would end an agent that is still starting.
   process.on('SIGUSR2', () => {});
+  const nice = takePriority(config.nice, log);
   // From here on nothing needs them: what a successor starts with is the same.
-  const rights = giveUpRights(config);
-  let agent = await Agent.start(config, state, log, reread, rights, takeManager(), spare);
+  const standing = { rights: giveUpRights(config), nice };
+  let agent = await Agent.start(config, state, log, reread, standing, takeManager(), spare);
   let isWanted = true;
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping');
@@ -133,7 +135,7 @@ async function run(
   try {
     await agent.stopped;
     while (agent.again && isWanted) {
-      agent = await Agent.start(agent.config ?? config, state, log, reread, rights, agent.manager, spare);
+      agent = await Agent.start(agent.config ?? config, state, log, reread, standing, agent.manager, spare);
       await agent.stopped;
     }
   } finally {

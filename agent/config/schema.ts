@@ -114,6 +114,14 @@ export const configSchema = z.strictObject({
       .default('auto'),
     'Data-plane threads: `single` is one for both directions, a number is that many pairs of one for each direction. `auto` goes by the number of cores.',
   ),
+  nice: describe(
+    z
+      .union([z.literal('auto'), z.coerce.number().int().min(-20).max(19)], {
+        error: 'must be auto or a number from -20 to 19',
+      })
+      .default('auto'),
+    'Priority of the agent among the programs of the host, as of nice(1). `auto` is -10 where it was started with 0 and may be raised (root or CAP_SYS_NICE).',
+  ),
   offload: z
     .strictObject({
       tso: describe(

@@ -75,6 +75,8 @@ export interface StatusReport {
   /** Data-plane threads: `single`, or the number of pairs. */
   readonly workers: 'single' | number;
   readonly rights: RightsReport;
+  /** Of the agent's threads, -20 to 19; below 0 they go before other programs. */
+  readonly nice: number;
   /** What keeps the agent from being ready; empty when all is well. */
   readonly problems: readonly string[];
   /** What works and yet deserves a look, such as an underlay that is itself a tunnel. */

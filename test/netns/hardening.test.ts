@@ -65,6 +65,40 @@ test('every thread of a running agent has CAP_NET_ADMIN and nothing else, and st
   assert.match(out, /ok +rights +agent has CAP_NET_ADMIN and nothing that it does not need/);
 });
 
+/** Niceness of one thread, proc(5) stat. */
+const nicenessOf = (pid: number, tid: string): number => {
+  const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'latin1');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+};
+
+test('the main thread and the workers go before other programs, unless whoever started the agent says otherwise', async () => {
+  const host = mesh.host(0);
+  const nice = async (): Promise<number> => (await host.api.get<StatusReport>('/v1/status')).nice;
+  const pid = await pidOf(host);
+  const threads = readdirSync(`/proc/${pid}/task`);
+  // What Node began before the agent stays where it was.
+  const raised = threads.filter((tid) => nicenessOf(pid, tid) === -10);
+  assert.equal(await nice(), -10);
+  assert.equal(nicenessOf(pid, String(pid)), -10);
+  assert.ok(raised.includes(threads.at(-1) ?? ''), `${raised} of ${threads}`);
+  assert.match(
+    (await host.weft(['doctor'])).out,
+    /ok +priority +the agent goes before other programs \(nice -10\)/,
+  );
+
+  writeFileSync(mesh.configPath, 'log:\n  level: info\nnice: 3\n');
+  await host.stop();
+  host.start(['run']);
+  await host.ready();
+  assert.equal(await nice(), 3);
+  assert.match((await host.weft(['doctor'])).out, /ok +priority +frames wait .* \(nice 3\)/);
+  writeFileSync(mesh.configPath, 'log:\n  level: info\n');
+  await host.stop();
+  host.start(['run']);
+  await host.ready();
+  await mesh.converged();
+});
+
 test('no core of it can be written, and a process of the same user without rights cannot read its memory', async () => {
   const pid = await pidOf(mesh.host(0));
   const look = ['setpriv', '--bounding-set=-all', '--inh-caps=-all', 'head', '-c1', `/proc/${pid}/auxv`];

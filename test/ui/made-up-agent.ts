@@ -53,6 +53,7 @@ export function madeUpAgent(hosts: number): Pick<AgentView, 'page' | 'pageFdb'> 
     offloads: [],
     workers: 1,
     rights: { user: 0, capabilities: ['NET_ADMIN'], bounded: true, noNewPrivileges: true, coreDumps: false },
+    nice: -10,
     problems: [],
     warnings: [],
   };

@@ -187,6 +187,7 @@ export class FakeAgent implements AgentView {
         noNewPrivileges: true,
         coreDumps: false,
       },
+      nice: -10,
       problems: ['no answer from gamma'],
       warnings: ['the underlay interface wg0 is itself a tunnel (wireguard): packets are wrapped twice'],
     };

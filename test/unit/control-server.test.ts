@@ -71,7 +71,9 @@ const failsWith = (code: string) => (error: unknown) => error instanceof WeftErr
 const FIELDS: Readonly<Record<string, readonly string[]>> = {
   '/v1/status': [
     'v name mesh address tap mac mtu mode encap vni state uptimeMs'.split(' '),
-    'offloads workers rights version nodeId endpoint peers members admitter problems warnings'.split(' '),
+    'offloads workers rights nice version nodeId endpoint peers members admitter problems warnings'.split(
+      ' ',
+    ),
   ].flat(),
   '/v1/peers': ['v', 'peers'],
   '/v1/members': ['v', 'members'],

@@ -88,6 +88,7 @@ const STATUS: StatusReport = {
   admitter: true,
   offloads: [],
   workers: 1,
+  nice: -10,
   rights: { user: 0, capabilities: ['NET_ADMIN'], bounded: true, noNewPrivileges: true, coreDumps: false },
   problems: [],
   warnings: [],

@@ -59,6 +59,15 @@ export function checkRights({ rights }: Examination): Finding {
   return warn('rights', 'this user has no CAP_NET_ADMIN, which an agent needs and some checks too', fix);
 }
 
+/** A worker that waits for a core is no fault, yet where frames are late under load this is what to change. */
+export function checkPriority({ running }: Examination): Finding[] {
+  if (running === null) return [];
+  const { nice } = running.status;
+  if (nice < 0) return [ok('priority', `the agent goes before other programs (nice ${nice})`)];
+  const how = 'start it with CAP_SYS_NICE, or from a unit with Nice=-10, to have it go before them';
+  return [ok('priority', `frames wait while other programs use all cores (nice ${nice}): ${how}`)];
+}
+
 export function checkBuffers(x: Examination): Finding {
   const { receiveBufferBytes: wanted, sendBufferBytes: wantedSend } = x.config.udp;
   const open = x.running === null ? [] : (x.sockets ?? []).filter(({ port }) => x.ports[0]?.port === port);

@@ -12,6 +12,7 @@ import {
   checkChecksums,
   checkClock,
   checkKernel,
+  checkPriority,
   checkRights,
   checkTun,
 } from '../doctor/machine-checks.ts';
@@ -49,6 +50,7 @@ export function judge(x: Examination): DoctorReport {
     checkKernel(x),
     checkTun(x),
     checkRights(x),
+    ...checkPriority(x),
     ...checkUnderlay(x),
     ...checkFirewall(x),
     ...checkSockets(x),

@@ -33,6 +33,7 @@ function formatStatus(status: StatusReport, coloured: boolean): string {
         .map((o) => o.name)
         .join(' ') || 'none',
     ],
+    ['priority', `nice ${status.nice}`],
     ['peers', `${status.peers.up} of ${status.peers.total} up`],
     ['members', `${status.members.alive} of ${status.members.total} alive`],
   ];
