@@ -2,7 +2,7 @@
  * How the kernel weighs an agent against other programs that want a core (nice(1), sched(7)). A frame waits while its worker
  * waits for a core; a tunnel in the kernel never does. So an agent that may takes the priority that Open vSwitch gives its
  * switch (ovs-ctl, --ovs-vswitchd-priority). Whoever started it with another niceness than 0, a unit or `nice`, has decided.
- * Part of the composition root.
+ * docs/adr/0017-the-agent-goes-before-other-programs.md. Part of the composition root.
  */
 import { getPriority, setPriority } from 'node:os';
 import type { Logger } from 'pino';
