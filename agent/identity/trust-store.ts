@@ -135,7 +135,8 @@ export class TrustStore {
     const backMs = this.policy.leewaySec * 1000;
     this.#suspect =
       this.#anchor.wallMs >= MADE_MS && (wall > expected + MAX_JUMP_MS || wall < expected - backMs);
-    if (this.#suspect) return expected;
+    // Whole, as a wall clock's: it goes into records.
+    if (this.#suspect) return Math.floor(expected);
     this.#anchor = { wallMs: wall, monotonicMs: monotonic };
     return wall;
   }

@@ -1,6 +1,7 @@
 /** T13: a clock of 1970, a year back, an hour or ten years ahead, at start and while the agent runs. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ByteWriter } from '../../agent/identity/bytes.ts';
 import type { ReadNodeCert } from '../../agent/identity/node-cert.ts';
 import type { TrustStore } from '../../agent/identity/trust-store.ts';
 import { DAY_MS, HOUR_MS, NOW_MS, World } from './identity-world.ts';
@@ -57,4 +58,16 @@ test('T13: a machine without the time follows its clock as soon as that can be r
   world.clock.wall = NOW_MS + 10 * DAY_MS;
   assert.equal(store.nowMs(), NOW_MS + 10 * DAY_MS);
   assert.equal(verdict(store), 'ok');
+});
+
+test('T13: the time of a host whose clock was set back goes into its records as any other', () => {
+  const { world } = mesh();
+  const store = world.store();
+  const nowMs = store.nowMs();
+  // A monotonic clock has fractions.
+  world.clock.pass(1000.3125);
+  world.clock.wall = NOW_MS - HOUR_MS;
+  assert.equal(store.nowMs(), Math.floor(nowMs + 1000.3125));
+  assert.ok(store.clockSuspect);
+  assert.equal(new ByteWriter().u64(store.nowMs()).finish().length, 8);
 });
