@@ -110,7 +110,9 @@ export class Invariants {
     if (this.#world.host(subject).swim !== null) this.falseDeaths += 1;
     const accusers = this.#votes(host, subject, incarnation);
     const c = DEFAULT_CONFIG;
-    const n = this.#hereTo(host).length;
+    // In a mesh without classes nothing hangs on who is here; to look at each member would make it, in a mesh of thousands.
+    const { alive, suspect } = host.swim!.stats().members;
+    const n = this.#world.hasClasses ? this.#hereTo(host).length : alive + suspect;
     const { minMs, maxMs } = suspicionBounds(c.suspicionMult, c.suspicionMaxMult, n, c.probeIntervalMs);
     const expected = expectedConfirmations(c.suspicionMult, n);
     const leastMs = suspicionMs(expected, accusers - 1, minMs, maxMs);
