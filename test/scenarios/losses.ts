@@ -98,7 +98,8 @@ export function saidOfPeers(
         .map((line) => ({ name: host.name, line })),
     )
     .flatMap(({ name, line }) => {
-      if (!line.startsWith('{')) return [];
+      // Neither what is no JSON nor a line that an agent which was killed did not end.
+      if (!line.startsWith('{') || !line.endsWith('}')) return [];
       const { time, msg, peer, reason = null, why = reason } = JSON.parse(line) as Record<string, unknown>;
       const atMs = Number(new Date(String(time)));
       if (atMs < sinceMs || !OF_PEERS.includes(String(msg))) return [];

@@ -28,6 +28,7 @@ test('what agents said of their peers is told in order, from the beginning of th
     line('2026-01-01T00:00:03.500Z', 'peer down', { peer: 'beta', reason: 'no answer' }),
     line('2026-01-01T00:00:04.000Z', 'configuration read again'),
     'Warning: no JSON',
+    '{"level":30,"time":"2026-01-01T0',
   ];
   const other = [line('2026-01-01T00:00:03.000Z', 'peer gone', { peer: 'alpha', why: 'left' })];
   const hosts = [
