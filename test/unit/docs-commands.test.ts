@@ -5,6 +5,7 @@ import type { Actions } from '../../agent/cli/actions.ts';
 import { buildProgram } from '../../agent/cli/cli.ts';
 import { type CommandNode, flatten, treeOf } from '../../agent/cli/command-tree.ts';
 import { processIo } from '../../agent/cli/context.ts';
+import { ELSEWHERE } from '../netns/docs/elsewhere.ts';
 import { commandDocuments, commandsOf, isPartOf, simpleCommands, variants, wasTyped } from './docs-lines.ts';
 import type { Document } from './docs-source.ts';
 
@@ -110,4 +111,19 @@ test('a line is typed as it stands and in all its forms; a mention is a part of 
     ['weft a HOST', 'weft a'],
   ] as const)
     assert.ok(!isPartOf(mention, typed), `${mention} in ${typed}`);
+});
+
+// The walk through the documents types none of these: here they fail at once, there after half an hour.
+test('every npm script of the documents has a row that says which file runs it', () => {
+  const npm = commandDocuments()
+    .flatMap(commandsOf)
+    .filter(({ text }) => /\bnpm run /.test(text));
+  assert.ok(npm.length > 10, `${npm.length} commands`);
+  const without = npm.filter(
+    ({ text }) => !ELSEWHERE.has(text) && !simpleCommands(text).every((command) => ELSEWHERE.has(command)),
+  );
+  assert.deepEqual(
+    without.map(({ place }) => place),
+    [],
+  );
 });
