@@ -120,7 +120,7 @@ function print(name: string, shares: Shares): void {
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
 process.exitCode = await main().catch((error: Error) => {
   console.error(`bench:profile: ${error.message}`);
   return 2;

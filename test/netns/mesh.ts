@@ -47,7 +47,7 @@ export class Mesh {
     const env = { ...CHILD_ENV, ...options.env };
     this.hosts = this.topology.nodes.map((node) => new Host(node, this.folder, this.configPath, env));
     process.once('exit', this.#onExit);
-    for (const signal of SIGNALS) process.once(signal, exitBySignal);
+    for (const signal of SIGNALS) process.on(signal, exitBySignal);
   }
 
   /** Namespaces only: no agent runs yet. */
@@ -165,7 +165,10 @@ export class Mesh {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs the exit handlers, which a signal by itself would not. */
+/**
+ * Runs the exit handlers, which a signal by itself would not. Whoever ends a group of processes gives a test two of them, its own
+ * and the runner's: the handler stays, or the second would end it in the middle of its cleaning up.
+ */
 function exitBySignal(): void {
   process.exit(1);
 }

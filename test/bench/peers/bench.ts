@@ -107,7 +107,7 @@ function machine(): Record<string, string | number> {
   return { ...known, load: Number(load.toFixed(2)) };
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
 process.exitCode = await main().catch((error: Error) => {
   console.error(`bench: ${error.message}\n\n${USAGE}`);
   return 2;

@@ -45,7 +45,7 @@ export class Site {
     this.prefix = `weft-${Buffer.from(systemRng.fill(new Uint8Array(3))).toString('hex')}`;
     this.folder = mkdtempSync(join(tmpdir(), `${this.prefix}-`));
     process.once('exit', this.#onExit);
-    for (const signal of SIGNALS) process.once(signal, exitBySignal);
+    for (const signal of SIGNALS) process.on(signal, exitBySignal);
   }
 
   static async create(addresses: Addresses): Promise<Site> {
