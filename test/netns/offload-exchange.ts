@@ -55,16 +55,24 @@ export async function addV6(mesh: Mesh, index: number, device: string): Promise<
   await mesh.runOk(index, ['ip', 'address', 'replace', `${v6Of(index)}/64`, 'dev', device, 'nodad']);
 }
 
-/** Starts the agents of the first hosts again, each with switches of its own. */
+/** What the agents of a mesh were last started with, by host. */
+const runningWith = new WeakMap<Mesh, string[]>();
+
+/** Starts the agents of the first hosts again, each with switches of its own; one that has them already goes on. */
 export async function restart(mesh: Mesh, settings: readonly Combination[]): Promise<End[]> {
   const hosts = mesh.hosts.slice(0, settings.length);
-  await Promise.all(hosts.map((host) => host.stop()));
-  for (const [i, host] of hosts.entries()) {
+  const before = runningWith.get(mesh) ?? [];
+  // Both libraries at both ends, in every pairing, over the combinations.
+  const wanted = settings.map((mine, i) =>
+    offloadConfig(mine, (i + mine.filter(Boolean).length) % 2 === 1 ? 'on' : 'off'),
+  );
+  const changed = hosts.map((_, i) => i).filter((i) => before[i] !== wanted[i]);
+  runningWith.set(mesh, wanted);
+  await Promise.all(changed.map((i) => mesh.host(i).stop()));
+  for (const i of changed) {
+    const host = mesh.host(i);
     // All hosts share one file, and each reads it when it starts.
-    const mine = settings[i] ?? [];
-    // Both libraries at both ends, in every pairing, over the combinations.
-    const isOdd = (i + mine.filter(Boolean).length) % 2 === 1;
-    writeFileSync(mesh.configPath, offloadConfig(mine, isOdd ? 'on' : 'off'));
+    writeFileSync(mesh.configPath, wanted[i] ?? '');
     host.start(['run']);
     await host.ready();
     await addV6(mesh, i, 'weft0');
