@@ -15,6 +15,7 @@ export * from './frame-batch.ts';
 export { type JoinedFrame, joinFrames, splitFrame, type VnetHeader } from './offload.ts';
 export { KIND, RECV, Receiver, type ReceiveSession, WRITE } from './receiver.ts';
 export { E, E_STRIDE, SEND, type SealedTunnel, Transmitter } from './transmitter.ts';
+export { AHEAD, type ReadAhead, WaitSet } from './wait-set.ts';
 
 /** What a TAP is opened with. */
 export interface TapOptions {
@@ -190,27 +191,6 @@ export const signalEventFd = (fd: number): number => native.signalEventFd(fd);
 
 /** Writes CLOCK_MONOTONIC in milliseconds to `into[0]`; a returned number would be a heap object per call. */
 export const readClock = (into: Float64Array): void => native.readClock(into);
-
-/** One blocking wait over at most 31 descriptors. */
-export class WaitSet {
-  readonly #native: { wait(timeoutMs: number): number };
-  readonly #fds: readonly number[];
-
-  constructor(fds: readonly number[]) {
-    this.#fds = fds;
-    this.#native = new native.WaitSet(Int32Array.from(fds));
-  }
-
-  /** Bit i is set when descriptor i is readable or broken; 0 after `timeoutMs` or a signal. Blocks this thread. */
-  wait(timeoutMs: number): number {
-    return this.#native.wait(timeoutMs);
-  }
-
-  /** Resets the eventfd at position i. */
-  drainEvent(i: number): void {
-    native.drainEventFd(this.#fds[i] ?? -1);
-  }
-}
 
 /** An AF_PACKET socket on one interface: every frame in and out (KIND 4 = outgoing). */
 export const openPacketSocket = (name: string): number => native.openPacketSocket(name);

@@ -8,9 +8,17 @@ import { fileURLToPath } from 'node:url';
 
 interface NativeWaitSet {
   wait(timeoutMs: number): number;
+  readAhead(
+    clock: Float64Array,
+    ahead: Int32Array,
+    transmitter: NativeTransmitter | null,
+    tapAt: number,
+    receiver: NativeReceiver | null,
+    sealedAt: number,
+  ): void;
 }
 
-interface NativeTransmitter {
+export interface NativeTransmitter {
   setSealed(
     tunnel: number,
     index: number,
@@ -28,7 +36,7 @@ interface NativeTransmitter {
   send(entries: Int32Array, count: number): void;
 }
 
-interface NativeReceiver {
+export interface NativeReceiver {
   install(
     index: number,
     suite: number,
@@ -42,7 +50,6 @@ interface NativeReceiver {
   receivePlain(fd: number, geneve: number): number;
   setJoining(on: number): void;
   joiningRefused(): number;
-  full(): number;
   writeTap(fd: number, count: number, mtu: number): number;
   copyOut(frame: number, into: Uint8Array, at: number, max: number): number;
 }

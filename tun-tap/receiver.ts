@@ -3,7 +3,7 @@
  * it alone keeps the replay windows of the lanes that are its own (lane mod workers).
  */
 import type { FrameBatch } from './frame-batch.ts';
-import { native } from './native-binding.ts';
+import { type NativeReceiver, native } from './native-binding.ts';
 
 /** STATUS of a received or written frame. */
 export const RECV = {
@@ -57,8 +57,20 @@ export interface ReceiveSession {
   readonly tunnel: number;
 }
 
+/** Set in a count of descriptors whose batch was full; ahead.h says the same. */
+const BATCH_FULL = 1 << 20;
+
+/** For wait-set.ts: what a wait reads into. */
+export let nativeReceiver: (receiver: Receiver) => NativeReceiver;
+
 export class Receiver {
-  readonly #native;
+  readonly #native: NativeReceiver;
+  /** Whether the last batch was full, so that more may wait; else its socket was empty. */
+  full = false;
+
+  static {
+    nativeReceiver = (receiver) => receiver.#native;
+  }
 
   constructor(
     batch: FrameBatch,
@@ -88,19 +100,20 @@ export class Receiver {
     return this.#native.joiningRefused() !== 0;
   }
 
-  /** Whether the last batch was full, so that more may wait; else its socket was empty. */
-  get full(): boolean {
-    return this.#native.full() !== 0;
-  }
-
   /** Receives one batch of the sealed port. Returns the number of descriptors filled: datagrams, or runs of them. */
   receiveSealed(fd: number): number {
-    return this.#native.receiveSealed(fd);
+    return this.took(this.#native.receiveSealed(fd));
   }
 
   /** The same for a plain port, whose datagrams are VXLAN (0) or Geneve (1); read only as far as joining needs. */
   receivePlain(fd: number, geneve: 0 | 1): number {
-    return this.#native.receivePlain(fd, geneve);
+    return this.took(this.#native.receivePlain(fd, geneve));
+  }
+
+  /** The same for a batch that a wait has read ahead, of which it said `word` (wait-set.ts). */
+  took(word: number): number {
+    this.full = (word & BATCH_FULL) !== 0;
+    return word & ~BATCH_FULL;
   }
 
   /** Writes every frame among the first `count` whose HDR is WRITE. `mtu` is the TAP's, in bytes. Returns those written. */

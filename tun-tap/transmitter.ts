@@ -3,7 +3,7 @@
  * transmit thread. A tunnel is a numbered destination: an endpoint and, when sealed, a key with its own counter.
  */
 import type { FrameBatch } from './frame-batch.ts';
-import { native } from './native-binding.ts';
+import { type NativeTransmitter, native } from './native-binding.ts';
 
 /** Int32 words per send entry. */
 export const E_STRIDE = 6;
@@ -49,10 +49,17 @@ export interface SealedTunnel {
 
 const NOWHERE = new Int32Array(0);
 
+/** For wait-set.ts: what a wait reads into. */
+export let nativeTransmitter: (transmitter: Transmitter) => NativeTransmitter;
+
 export class Transmitter {
-  readonly #native;
+  readonly #native: NativeTransmitter;
   /** By tunnel: the next counter of its current key, exact up to 2^52. */
   readonly counters: Float64Array;
+
+  static {
+    nativeTransmitter = (transmitter) => transmitter.#native;
+  }
 
   /**
    * @param counters memory for the counters, `maxTunnels` long; pass a shared one to read it from another thread

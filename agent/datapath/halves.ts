@@ -30,8 +30,6 @@ export interface HalfParts {
 export interface Half {
   /** Descriptors to sleep on. */
   readonly fds: readonly number[];
-  /** Handles what is there; bit i of `ready` belongs to fds[i]. Negative: the first descriptor is gone for good. */
-  run(ready: number): number;
   apply(command: Command): Partial<Ack>;
 }
 
@@ -42,7 +40,7 @@ export class TransmitHalf implements Half {
   readonly fds: readonly number[];
   readonly #p: HalfParts;
   readonly #row: number;
-  readonly #transmitter: Transmitter;
+  readonly transmitter: Transmitter;
   readonly #local: Fdb;
   readonly #path: TransmitPath;
 
@@ -67,7 +65,7 @@ export class TransmitHalf implements Half {
       perPortLimit: settings.fdb.localLimit,
       ...ONE_PORT,
     });
-    this.#transmitter = transmitter;
+    this.transmitter = transmitter;
     this.#local = local;
     this.#path = new TransmitPath({
       batch,
@@ -83,26 +81,27 @@ export class TransmitHalf implements Half {
     });
   }
 
-  run(): number {
-    return this.#path.run();
+  /** One batch; `ahead` frames of it a wait has read. Negative: the TAP is gone for good. */
+  run(ahead: number): number {
+    return this.#path.run(ahead);
   }
 
   apply(c: Command): Partial<Ack> {
     const { tables, clock } = this.#p;
     if (c.op === 'installTransmit') {
-      this.#transmitter.setSealed(c.slot, c);
+      this.transmitter.setSealed(c.slot, c);
       c.key.fill(0);
-    } else if (c.op === 'setPlain') this.#transmitter.setPlain(c.slot);
+    } else if (c.op === 'setPlain') this.transmitter.setPlain(c.slot);
     else if (c.op === 'setEndpoint') {
       this.#path.settled(c.slot);
-      this.#transmitter.setEndpoint(c.slot, c.ip, c.port);
-    } else if (c.op === 'offloads') this.#transmitter.setSegmenting(c.segmenting);
+      this.transmitter.setEndpoint(c.slot, c.ip, c.port);
+    } else if (c.op === 'offloads') this.transmitter.setSegmenting(c.segmenting);
     else if (c.op === 'clearTransmit') {
       this.#path.settled(c.slot);
-      this.#transmitter.clear(c.slot);
+      this.transmitter.clear(c.slot);
     } else if (c.op === 'sweep') {
       this.#local.sweep(secondsOf(clock), () => true);
-      tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = this.#transmitter.segmentingRefused;
+      tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = this.transmitter.segmentingRefused;
     }
     return {};
   }
@@ -112,7 +111,7 @@ export class ReceiveHalf implements Half {
   readonly fds: readonly number[];
   readonly #p: HalfParts;
   readonly #row: number;
-  readonly #receiver: Receiver;
+  readonly receiver: Receiver;
   readonly #vteps = new VtepTable();
   readonly #path: ReceivePath;
 
@@ -129,7 +128,7 @@ export class ReceiveHalf implements Half {
       workers: settings.pairs,
     });
     receiver.setJoining(settings.joining);
-    this.#receiver = receiver;
+    this.receiver = receiver;
     const vteps = this.#vteps;
     this.#path = new ReceivePath({
       ...{ batch, receiver, tables, remote, ring, capture, vteps, clock, tapFd },
@@ -137,31 +136,33 @@ export class ReceiveHalf implements Half {
     });
   }
 
-  run(ready: number): number {
+  /** What is there. Bit i of `ready` belongs to fds[i]; `ahead` says what a wait has read of the sealed port. */
+  run(ready: number, ahead: number): void {
     const path = this.#path;
-    const receiver = this.#receiver;
+    const receiver = this.receiver;
     const { sealedFd, plainFd } = this.#p.settings;
     path.plainIsGeneve = this.#p.tables.segments[S.GENEVE] === 1;
     // After a batch that was not full the socket was empty: a wait tells of more for less than another try.
-    if ((ready & 1) !== 0)
-      for (let turn = 0; turn < TURNS && path.runSealed(sealedFd) > 0 && receiver.full; turn++);
+    if ((ready & 1) !== 0) {
+      path.takeSealed(receiver.took(ahead));
+      for (let turn = 1; turn < TURNS && receiver.full && path.runSealed(sealedFd) > 0; turn++);
+    }
     if ((ready & 2) !== 0 && plainFd !== null)
       for (let turn = 0; turn < TURNS && path.runPlain(plainFd) > 0 && receiver.full; turn++);
-    return 0;
   }
 
   apply(c: Command): Partial<Ack> {
     const { tables, remote, clock } = this.#p;
     if (c.op === 'installReceive') {
-      this.#receiver.install({ ...c, tunnel: c.slot });
+      this.receiver.install({ ...c, tunnel: c.slot });
       c.laneKeys.fill(0);
-    } else if (c.op === 'removeReceive') this.#receiver.remove(c.index);
-    else if (c.op === 'offloads') this.#receiver.setJoining(c.joining);
+    } else if (c.op === 'removeReceive') this.receiver.remove(c.index);
+    else if (c.op === 'offloads') this.receiver.setJoining(c.joining);
     else if (c.op === 'setVtep') this.#vteps.set(c.segment, c.address, c.slot);
     else if (c.op === 'removeVtep') this.#vteps.remove(c.segment, c.address);
     else if (c.op === 'sweep') {
       remote.sweep(secondsOf(clock), (slot) => (tables.peerFlags[slot]! & PEER_PRESENT) !== 0);
-      tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = Number(this.#receiver.joiningRefused);
+      tables.totals[this.#row * TOTALS_STRIDE + T.REFUSED] = Number(this.receiver.joiningRefused);
     } else if (c.op === 'selfTest') return { selfTest: selfTest(this.#path, tables, this.#row) };
     else if (c.op === 'pin')
       return { pinned: remote.pin(c.segment, c.hi, c.lo | 0, c.slot, secondsOf(clock)) };

@@ -104,8 +104,14 @@ export class ReceivePath {
 
   /** One batch of the sealed port. Returns descriptors: datagrams, or runs of them. */
   runSealed(fd: number): number {
-    const { receiver, batch } = this.#p;
-    const n = receiver.receiveSealed(fd);
+    const n = this.#p.receiver.receiveSealed(fd);
+    this.takeSealed(n);
+    return n;
+  }
+
+  /** The batch of the sealed port that is in the receiver: `n` descriptors. */
+  takeSealed(n: number): void {
+    const { batch } = this.#p;
     this.#capturing = isCapturing(this.#p.capture);
     for (let i = 0; i < n; i++) {
       const at = i * DESC_STRIDE;
@@ -113,7 +119,6 @@ export class ReceivePath {
       this.#settle(i, this.#sealed(i, at, wireBytes));
     }
     if (n > 0) this.#write(n);
-    return n;
   }
 
   /** One batch of the plain port. */

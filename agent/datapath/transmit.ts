@@ -112,10 +112,10 @@ export class TransmitPath {
     this.#trials.end(slot);
   }
 
-  /** One batch. Returns frames read; negative when the TAP is gone. */
-  run(): number {
+  /** One batch, which a wait has read if `ahead` is not 0. Returns frames; negative when the TAP is gone. */
+  run(ahead: number): number {
     const { transmitter, tapFd, clock } = this.#p;
-    const n = transmitter.readTap(tapFd);
+    const n = ahead !== 0 ? ahead : transmitter.readTap(tapFd);
     const nowSec = (clock[0]! / 1000) | 0;
     this.#capturing = isCapturing(this.#p.capture);
     this.#trials.follow();

@@ -13,6 +13,7 @@
 #include "native.h"
 
 #include "address.h"
+#include "ahead.h"
 #include "args.h"
 #include "batch.h"
 #include "join.h"
@@ -297,13 +298,10 @@ static void take_sealed(struct receiver *r, uint32_t m, uint8_t *p, size_t len) 
   }
 }
 
-/* receiveSealed(fd) -> descriptors filled */
-static napi_value receive_sealed(napi_env env, napi_callback_info info) {
-  struct args a;
-  int64_t fd;
-  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &fd)) return NULL;
-  struct receiver *r = a.self;
-  int n = receive_batch(r, (int)fd);
+static int32_t filled(const struct receiver *r) { return (int32_t)r->described | (r->full ? BATCH_FULL : 0); }
+
+int32_t receiver_read(struct receiver *r, int fd) {
+  int n = receive_batch(r, fd);
   for (int i = 0; i < n; i++) {
     uint8_t *p = batch_slot(&r->batch, (uint32_t)i);
     size_t left = r->message[i].msg_len, size = datagram_size(&r->message[i].msg_hdr, left);
@@ -315,7 +313,15 @@ static napi_value receive_sealed(napi_env env, napi_callback_info info) {
       left -= len;
     } while (left > 0);
   }
-  return value_int(env, r->described);
+  return filled(r);
+}
+
+/* receiveSealed(fd) -> receiver_read */
+static napi_value receive_sealed(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t fd;
+  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &fd)) return NULL;
+  return value_int(env, receiver_read(a.self, (int)fd));
 }
 
 /*
@@ -330,7 +336,7 @@ static int holds_super_frame(const uint8_t *p, size_t len, size_t size, int gene
   return encap + v.l3 + v.ip_len == len;
 }
 
-/* receivePlain(fd, geneve) -> descriptors filled; nothing is parsed here but to join */
+/* receivePlain(fd, geneve) -> descriptors filled, and BATCH_FULL; nothing is parsed here but to join */
 static napi_value receive_plain(napi_env env, napi_callback_info info) {
   struct args a;
   int64_t fd, geneve;
@@ -354,7 +360,7 @@ static napi_value receive_plain(napi_env env, napi_callback_info info) {
       left -= len;
     } while (left > 0);
   }
-  return value_int(env, r->described);
+  return value_int(env, filled(r));
 }
 
 static int32_t write_status(int error) {
@@ -446,13 +452,6 @@ static napi_value set_joining(napi_env env, napi_callback_info info) {
   return value_undefined(env);
 }
 
-/* full() -> 1 if the last batch was, so more may wait */
-static napi_value batch_full(napi_env env, napi_callback_info info) {
-  struct args a;
-  if (!args_read(env, info, 0, &a) || !a.self) return NULL;
-  return value_int(env, ((struct receiver *)a.self)->full);
-}
-
 static napi_value joining_refused(napi_env env, napi_callback_info info) {
   struct args a;
   if (!args_read(env, info, 0, &a) || !a.self) return NULL;
@@ -466,7 +465,6 @@ int receive_register(napi_env env, napi_value exports) {
       {"receiveSealed", NULL, receive_sealed, NULL, NULL, NULL, napi_default, NULL},
       {"receivePlain", NULL, receive_plain, NULL, NULL, NULL, napi_default, NULL},
       {"writeTap", NULL, write_tap, NULL, NULL, NULL, napi_default, NULL},
-      {"full", NULL, batch_full, NULL, NULL, NULL, napi_default, NULL},
       {"setJoining", NULL, set_joining, NULL, NULL, NULL, napi_default, NULL},
       {"joiningRefused", NULL, joining_refused, NULL, NULL, NULL, napi_default, NULL},
       {"copyOut", NULL, copy_out, NULL, NULL, NULL, napi_default, NULL},

@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "aead.h"
+#include "ahead.h"
 #include "args.h"
 #include "batch.h"
 #include "frame.h"
@@ -234,22 +235,17 @@ static void describe(const struct transmitter *x, uint32_t i, size_t len, const 
   d[D_GSO] = h->gso_type | h->gso_size << 8;
 }
 
-/* readTap(fd) -> frames read, or -errno when the TAP is gone and nothing was read. Drains until empty or the batch is full. */
-static napi_value read_tap(napi_env env, napi_callback_info info) {
-  struct args a;
-  int64_t fd;
-  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &fd)) return NULL;
-  struct transmitter *x = a.self;
+int32_t transmitter_read(struct transmitter *x, int fd) {
   uint32_t n = 0;
   size_t bytes = 0;
   while (n < x->batch.capacity && bytes < DRAIN_BYTES) {
     /* The virtio-net header lands in the headroom: one buffer is cheaper for the kernel than two. */
     struct virtio_net_hdr h;
     uint8_t *slot = batch_slot(&x->batch, n);
-    ssize_t got = read((int)fd, slot - VNET_HDR_BYTES, VNET_HDR_BYTES + SLOT_FRAME);
+    ssize_t got = read(fd, slot - VNET_HDR_BYTES, VNET_HDR_BYTES + SLOT_FRAME);
     if (got < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN && n == 0) return value_int(env, -errno);
+      if (errno != EAGAIN && n == 0) return -errno;
       break;
     }
     if (got < VNET_HDR_BYTES) continue;
@@ -257,7 +253,15 @@ static napi_value read_tap(napi_env env, napi_callback_info info) {
     memcpy(&h, slot - VNET_HDR_BYTES, VNET_HDR_BYTES);
     describe(x, n++, (size_t)got - VNET_HDR_BYTES, &h);
   }
-  return value_int(env, n);
+  return (int32_t)n;
+}
+
+/* readTap(fd) -> transmitter_read */
+static napi_value read_tap(napi_env env, napi_callback_info info) {
+  struct args a;
+  int64_t fd;
+  if (!args_read(env, info, 1, &a) || !a.self || !args_int(env, a.at[0], &fd)) return NULL;
+  return value_int(env, transmitter_read(a.self, (int)fd));
 }
 
 /* Seals `len` bytes at `from` into the outbox: one datagram of entry e. */
