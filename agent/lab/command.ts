@@ -30,8 +30,18 @@ export const CHILD_ENV: Readonly<Record<string, string>> = {
   LANG: 'C.UTF-8',
 };
 
-/** Node and its flags as this process was started, for children of our own. */
-const NODE = [process.execPath, ...process.execArgv.filter((arg) => !arg.startsWith('--test'))];
+/** Start a program that stands on the command line itself, in the next argument. */
+const EVAL = new Set(['-e', '--eval', '-p', '--print', '-pe']);
+/**
+ * Node and its flags as this process was started, for children of our own: not those of a test runner, and not a program given
+ * as text, which a child would run again, and its child, without end.
+ */
+const NODE = [
+  process.execPath,
+  ...process.execArgv.filter(
+    (arg, i, all) => !/^--(test|input-type)/.test(arg) && !EVAL.has(arg) && !EVAL.has(all[i - 1] ?? ''),
+  ),
+];
 
 /** `node FILE` for a module next to `from` (an `import.meta.url`), as source or compiled, as this process runs. */
 export function nodeCommand(path: string, from: string): readonly string[] {
