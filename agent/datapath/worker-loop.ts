@@ -1,6 +1,7 @@
 /**
  * One worker's round: sleep in one native wait on the descriptors of its halves and an eventfd, which returns with what woke
- * it already read, then handle that batch and what else is there. It never returns to the thread's event loop, so nothing here may rely on timers or message events.
+ * it already read, then handle that batch and what else is there. It never returns to the thread's event loop, so nothing here
+ * may rely on timers or message events.
  */
 import { AHEAD, WaitSet } from 'tun-tap';
 import type { Half, ReceiveHalf, TransmitHalf } from './halves.ts';
