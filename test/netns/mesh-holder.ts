@@ -1,4 +1,7 @@
-/** A mesh of which one agent runs, held until this process is told to end. Says on one line what it has made. Started by mesh-ended.test.ts. */
+/**
+ * A mesh of which one agent runs, held until this process is told to end. Says on one line what it has made. Started by
+ * mesh-ended.test.ts.
+ */
 import { Mesh } from './mesh.ts';
 
 export interface Held {

@@ -17,7 +17,12 @@ const DATAGRAM_BYTES = 1200;
 const SEGMENTS = 40;
 
 /** `WEFT_MATRIX_PART=2/3`: of all combinations the second third, for several machines or evenings. */
-const [PART, PARTS] = (process.env.WEFT_MATRIX_PART ?? '1/1').split('/').map(Number) as [number, number];
+const [PART = 0, PARTS = 0] = (process.env.WEFT_MATRIX_PART ?? '1/1').split('/').map(Number);
+// A part that does not exist has no rows, and would pass.
+assert.ok(
+  PART >= 1 && PART <= PARTS,
+  `WEFT_MATRIX_PART=${process.env.WEFT_MATRIX_PART}: as 2/3, the first from 1 to the second`,
+);
 
 export const combinations = (switches: number): Combination[] =>
   FULL ? allCombinations(switches).filter((_, i) => i % PARTS === PART - 1) : pairwise(switches);

@@ -23,7 +23,7 @@
 
 #define WAIT_MAX_FDS 31
 
-/* Words of what was read ahead; index.ts says the same. */
+/* Words of what was read ahead; wait-set.ts says the same. */
 enum ahead_word { AHEAD_FRAMES, AHEAD_DATAGRAMS, AHEAD_WORDS };
 
 struct wait_set {
